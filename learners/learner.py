@@ -1,0 +1,84 @@
+"""The Learner seam: what learns. Knows examples; knows no stream, no checkpoint, no wire format."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from formats.example import Example, LabelKind
+
+Column = NDArray[np.float64]
+Answer = float | list[float]
+"""A prediction as served: one number (score, class), or one per action or class."""
+
+
+class LearnerError(ValueError):
+    """Arguments that no learner can be built from, or a state that does not fit them."""
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """What `learn` gives back, one row per example, both float64 of shape (n,).
+
+    `predictions` were made before the update with the same row. `losses` are the learner's own, already multiplied
+    by the example's weight, 0.0 where there is no label.
+    """
+
+    predictions: Column
+    losses: Column
+
+
+class Learner(Protocol):
+    """Learns examples one after the other, in order: a batch is for speed only, never a mini-batch gradient.
+
+    One writer: only the trainer calls `learn` and `restore`, on the event-loop thread, never while `predict` runs.
+    `learn` must not fail on an example that its format let through. Equal sequences of examples give equal `state()`
+    bytes, however they were cut into batches, and whatever the order of the feature dicts.
+    """
+
+    kind: str
+    arguments: str
+    exact_resume: bool
+    """Whether restore + the rest of the stream gives the bytes of never having stopped."""
+    label_kind: LabelKind
+    classes: int
+    """Highest class of a `class` learner; 0 where unbounded or not applicable."""
+
+    def learn(self, examples: Sequence[Example]) -> Learnt:
+        """Predict, then update, row by row. An unlabelled example is predicted and counted, not learnt."""
+        ...
+
+    def predict(self, example: Example) -> Answer:
+        """Predict without any trace: the state afterwards is the state before, byte for byte."""
+        ...
+
+    def probabilities(self, predictions: Column) -> Column:
+        """Probability of the positive class for each prediction of a binary learner, shape (n,), within [0, 1]."""
+        ...
+
+    def state(self) -> bytes:
+        """Everything learnt, as bytes that `restore` takes on a learner built with the same arguments."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Become what `state` was taken from. Raises LearnerError; the bytes must have been verified by the caller."""
+        ...
+
+
+class Contribution(msgspec.Struct, frozen=True):
+    """What one named feature added to a raw score."""
+
+    feature: str
+    value: float
+    weight: float
+    contribution: float
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A learner that can say what each feature contributed to a prediction."""
+
+    def explain(self, example: Example) -> list[Contribution]:
+        """Contributions that sum to the raw score; largest magnitude first."""
+        ...

@@ -7,8 +7,8 @@ import msgspec
 Value = str | int | float | bool | None | list[str]
 """Text is categorical, a number numeric, a boolean 0/1, a list of text a bag of tokens, None is missing."""
 
-Features = dict[str, "Value | dict[str, Value]"]
-"""Namespace name -> its named features; a value directly under a name belongs to the default namespace."""
+Features = dict[str, dict[str, Value]]
+"""Namespace name -> its named features; the default namespace is named ''."""
 
 LabelKind = Literal["number", "class", "bandit", "text"]
 """What a learner takes as a label: a real number, a class 1..k, a bandit triple, or VW label text of another kind."""
@@ -29,22 +29,22 @@ class Bandit(msgspec.Struct, frozen=True):
 Label = float | str | Bandit | None
 
 
-class Example(msgspec.Struct, eq=True):
+class Example(msgspec.Struct, gc=False):
     """One example. A plain value: whoever decoded it has checked that every number in it is finite.
 
     `label` is None while unlabelled, a number (for classes too), a `Bandit`, or the label text of other VW label kinds.
-    `features` holds the example's own features, or those shared by all `actions` of a multi-line example.
-    `text` is set when the event was VW text: the line (or group of lines) as it came, which VW must see unchanged;
-    `features` is then empty until somebody calls `formats.vw_text.parse`.
+    `text` is the VW line (or group of lines), label included, which a VW learner reads: as it came where the event was
+    VW text, else built from the features. `features` is what other learners read. A decoder fills in the one that its
+    learner reads; the other stays empty.
     """
 
     label: Label = None
-    features: Features = {}
     weight: float = 1.0
+    text: bytes = b""
+    features: Features = {}
+    actions: list[Features] | None = None
     id: str | None = None
     time_s: float | None = None
-    actions: list[Features] | None = None
-    text: bytes | None = None
 
 
 class Dead(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formats.example import Example, LabelKind
+from formats.vw_text import Reads
 
 Column = NDArray[np.float64]
 Answer = float | list[float]
@@ -18,39 +19,42 @@ class LearnerError(ValueError):
     """Arguments that no learner can be built from, or a state that does not fit them."""
 
 
+class Rejected(msgspec.Struct, frozen=True):
+    """An example that the learner refused: its index in the batch, and why. It changed nothing that later rows see."""
+
+    index: int
+    reason: str
+
+
 class Learnt(msgspec.Struct, frozen=True):
     """What `learn` gives back, one row per example, both float64 of shape (n,).
 
     `predictions` were made before the update with the same row. `losses` are the learner's own, already multiplied
-    by the example's weight, 0.0 where there is no label.
+    by the example's weight, 0.0 where there is no label. Rows of `rejected` examples are NaN in both.
     """
 
     predictions: Column
     losses: Column
+    rejected: Sequence[Rejected] = ()
 
 
 class Learner(Protocol):
     """Learns examples one after the other, in order: a batch is for speed only, never a mini-batch gradient.
 
     One writer: only the trainer calls `learn` and `restore`, on the event-loop thread, never while `predict` runs.
-    `learn` must not fail on an example that its format let through. Equal sequences of examples give equal `state()`
-    bytes, however they were cut into batches, and whatever the order of the feature dicts.
+    Equal sequences of examples give equal `state()` bytes, however they were cut into batches, and whatever the order
+    of the feature dicts. Every prediction is finite; one that is not is counted in `nan_predictions` and reads 0.
     """
 
-    kind: str
-    arguments: str
-    exact_resume: bool
-    """Whether restore + the rest of the stream gives the bytes of never having stopped."""
-    label_kind: LabelKind
-    classes: int
-    """Highest class of a `class` learner; 0 where unbounded or not applicable."""
+    traits: "Traits"
+    nan_predictions: int
 
     def learn(self, examples: Sequence[Example]) -> Learnt:
         """Predict, then update, row by row. An unlabelled example is predicted and counted, not learnt."""
         ...
 
     def predict(self, example: Example) -> Answer:
-        """Predict without any trace: the state afterwards is the state before, byte for byte."""
+        """Predict without any trace: the state afterwards is the state before, byte for byte. The label is not read."""
         ...
 
     def probabilities(self, predictions: Column) -> Column:
@@ -64,6 +68,23 @@ class Learner(Protocol):
     def restore(self, state: bytes) -> None:
         """Become what `state` was taken from. Raises LearnerError; the bytes must have been verified by the caller."""
         ...
+
+
+class Traits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a learner is, as far as others must know it to feed it and to describe it."""
+
+    kind: str
+    arguments: str
+    exact_resume: bool
+    """Whether restore + the rest of the stream gives the bytes of never having stopped."""
+    reads: Reads
+    label_kind: LabelKind
+    classes: int = 0
+    """Highest class of a `class` learner; 0 where unbounded or not applicable."""
+    is_signed: bool = False
+    """Whether a binary learner wants its labels as -1 and 1 rather than 0 and 1."""
+    is_multiline: bool = False
+    """Whether an example is a group of lines, one per action."""
 
 
 class Contribution(msgspec.Struct, frozen=True):

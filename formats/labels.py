@@ -1,0 +1,136 @@
+"""Labels: which are valid for a learner, and how they are written in VW text. Knows nothing of features."""
+
+import math
+
+import msgspec
+
+from formats.example import Bandit, FormatError, Label, LabelKind
+from formats.numbers import number, number_text, weight, written
+
+_EXPECTED: dict[LabelKind, str] = {
+    "number": "a number",
+    "class": "a whole number",
+    "bandit": 'an object {"action", "cost", "probability"}',
+    "text": "VW label text",
+}
+
+
+class Labels:
+    """Checks and writes the labels of one learner: its kind, its number of classes, and the user's names for values.
+
+    `names` maps what events say (`YES`, `NO`) to what the learner takes (1, -1). With names, nothing else is accepted.
+    """
+
+    def __init__(self, kind: LabelKind = "number", classes: int = 0, names: dict[str, float] | None = None) -> None:
+        self.kind = kind
+        self.classes = classes
+        self.names = names or {}
+
+    @classmethod
+    def binary(cls, is_signed: bool) -> "Labels":
+        """Labels of a binary task without names: true or 1, and false, 0 or -1, written as the learner takes them."""
+        negative = -1.0 if is_signed else 0.0
+        return cls("number", 0, {"1": 1.0, "0": negative, "-1": negative, "true": 1.0, "false": negative})
+
+    def value(self, raw: object, field: str = "label") -> Label:
+        """The label of an event, checked. Raises FormatError naming the field, the value and what was expected."""
+        if raw is None:
+            return None
+        if self.names:
+            return self._named(raw, field)
+        match self.kind:
+            case "number":
+                return number(raw, field)
+            case "class":
+                return self._class(number(raw, field), field)
+            case "bandit":
+                return _bandit(raw, field)
+            case "text":
+                return _label_text(raw, field)
+
+    def text_value(self, raw: str, field: str = "label") -> Label:
+        """The same for a label that arrives as text (a CSV cell)."""
+        if self.names:
+            return self._named(raw, field)
+        if self.kind in ("number", "class"):
+            return self.value(number_text(raw, field), field)
+        raise FormatError(f"{field}: expected {_EXPECTED[self.kind]}, which text cannot carry; got {raw!r}")
+
+    def parse(self, tokens: list[str]) -> tuple[Label, float]:
+        """Label and weight from the tokens before the first `|` of a VW line, the tag taken off."""
+        if not tokens:
+            return None, 1.0
+        if self.kind == "number":
+            return _simple(tokens)
+        if self.kind == "class":
+            return self._multiclass(tokens)
+        return _label_text(" ".join(tokens), "label"), 1.0
+
+    def written(self, label: Label, importance: float) -> str:
+        """The label as VW text, ready to stand before the first `|`."""
+        match label:
+            case None:
+                text = ""
+            case Bandit():
+                text = f"{label.action}:{written(label.cost)}:{written(label.probability)} "
+            case str():
+                text = f"{label} "
+            case _:
+                text = f"{written(label)} "
+        return text if importance == 1.0 or not text else f"{text}{written(importance)} "
+
+    def _named(self, raw: object, field: str) -> float:
+        name = written(number(raw, field)) if isinstance(raw, int | float) else str(raw)
+        try:
+            return self.names[name]
+        except KeyError:
+            known = ", ".join(sorted(self.names))
+            raise FormatError(f"{field}: {raw!r} is not one of the labels of the schema ({known})") from None
+
+    def _class(self, value: float, field: str) -> float:
+        if value != math.floor(value) or value < 0 or (self.classes and value > self.classes):
+            highest = self.classes or "k"
+            raise FormatError(f"{field}: {written(value)} is not a class; expected a whole number from 1 to {highest}")
+        return value
+
+    def _multiclass(self, tokens: list[str]) -> tuple[Label, float]:
+        if len(tokens) > 2:
+            raise FormatError(f"label: expected a class and a weight, got {' '.join(tokens)!r}")
+        value = self._class(number_text(tokens[0], "label"), "label")
+        return value, weight(number_text(tokens[1], "weight")) if len(tokens) == 2 else 1.0
+
+
+def _simple(tokens: list[str]) -> tuple[Label, float]:
+    if len(tokens) > 3:
+        raise FormatError(f"label: expected at most a label, a weight and an initial value, got {' '.join(tokens)!r}")
+    values = [number_text(token, name) for token, name in zip(tokens, ("label", "weight", "initial"), strict=False)]
+    return values[0], weight(values[1]) if len(values) > 1 else 1.0
+
+
+def _bandit(raw: object, field: str) -> Bandit:
+    try:
+        label = msgspec.convert(raw, Bandit)
+    except msgspec.ValidationError as error:
+        raise FormatError(f"{field}: expected {_EXPECTED['bandit']}: {error}") from error
+    number(label.cost, f"{field}.cost")
+    if label.action < 1:
+        raise FormatError(f"{field}.action: {label.action} is not an action; the first one is 1")
+    if not 0.0 < label.probability <= 1.0:
+        raise FormatError(f"{field}.probability: {label.probability!r} is not within (0, 1]")
+    return label
+
+
+def _label_text(raw: object, field: str) -> str:
+    """Label text of the other kinds: words, and numbers between colons, commas and blanks, every number finite."""
+    if not isinstance(raw, str):
+        raise FormatError(f"{field}: expected VW label text, got {raw!r}")
+    if not set(raw).isdisjoint("|\n\r"):
+        raise FormatError(f"{field}: label text must not contain '|' or a line end: {raw!r}")
+    for part in raw.replace(":", " ").replace(",", " ").split():
+        try:
+            value = float(part)
+        except ValueError:
+            continue
+        if not math.isfinite(value):
+            raise FormatError(f"{field}: {part!r} in {raw!r} is not finite")
+    return raw

@@ -1,0 +1,129 @@
+"""The schema: which field of a record is the label, which are features, of what type and in which namespace.
+
+Applied alike to flat records (CSV rows, flat JSON) and to canonical events. Knows neither of them, nor VW.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from formats.example import FormatError, Value
+from formats.numbers import number, number_text, written
+
+FieldType = Literal["number", "category", "boolean", "tokens"]
+
+_TRUE = frozenset({"true", "1", "yes", "t", "y"})
+_FALSE = frozenset({"false", "0", "no", "f", "n"})
+
+
+class SchemaError(ValueError):
+    """A schema that contradicts itself. The message names the setting and the field."""
+
+
+class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the schema says of one field. Without a type, a value keeps the type that it arrives with."""
+
+    type: FieldType | None = None
+    rename: str | None = None
+    available_at: Literal["event", "label"] = "event"
+
+
+class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The `[schema]` section. Every setting has a default; without any, canonical events need no schema at all.
+
+    `label`, `weight`, `id` and `time` name fields of flat records. `labels` maps label values to what is learnt.
+    `drop` leaves fields out. `namespaces` groups fields; `unlisted` says where the others go: to the default
+    namespace, or nowhere. A field with `available_at = "label"` is known only after the fact and never a feature.
+    `missing` lists texts that mean: no value.
+    """
+
+    label: str | None = None
+    labels: dict[str, float] = {}
+    weight: str | None = None
+    id: str | None = None
+    time: str | None = None
+    drop: list[str] = []
+    missing: list[str] = msgspec.field(default_factory=lambda: [""])
+    unlisted: Literal["default", "drop"] = "default"
+    namespaces: dict[str, list[str]] = {}
+    fields: dict[str, Field] = {}
+
+    def __post_init__(self) -> None:
+        homes: dict[str, str] = {}
+        for namespace, names in self.namespaces.items():
+            for name in names:
+                if name in homes:
+                    raise SchemaError(f"schema.namespaces: {name!r} is in both {homes[name]!r} and {namespace!r}")
+                homes[name] = namespace
+                self._check_feature(namespace, name)
+
+    def _check_feature(self, namespace: str, name: str) -> None:
+        where = f"schema.namespaces.{namespace}: {name!r}"
+        if name in self.drop:
+            raise SchemaError(f"{where} is also in schema.drop; take it out of one")
+        if name == self.label:
+            raise SchemaError(f"{where} is the label, and cannot be a feature")
+        if self.fields.get(name, Field()).available_at == "label":
+            raise SchemaError(f'{where} is known only after the fact (available_at = "label"), so not a feature')
+
+    def home(self, name: str, namespace: str = "") -> tuple[str, str] | None:
+        """Namespace and feature name of a field, or None if it is no feature."""
+        field = self.fields.get(name, Field())
+        if name in self.drop or name in (self.label, self.weight, self.id, self.time) or field.available_at == "label":
+            return None
+        for home, names in self.namespaces.items():
+            if name in names:
+                return home, field.rename or name
+        if self.namespaces and self.unlisted == "drop":
+            return None
+        return namespace, field.rename or name
+
+    def value(self, name: str, raw: Value) -> Value:
+        """The value of a field from JSON, typed and checked. Raises FormatError naming field, value and type."""
+        if raw is None or (isinstance(raw, str) and raw in self.missing):
+            return None
+        match self.fields.get(name, Field()).type:
+            case "number":
+                return number_text(raw, name) if isinstance(raw, str) else number(raw, name)
+            case "category":
+                return raw if isinstance(raw, str) else written(number(raw, name))
+            case "boolean":
+                return _boolean(name, raw)
+            case "tokens":
+                return raw.split() if isinstance(raw, str) else _tokens(name, raw)
+            case None:
+                return _as_it_is(name, raw)
+
+    def cell(self, name: str, text: str) -> Value:
+        """The value of a CSV cell: without a type, text that is written as a number is one."""
+        if self.fields.get(name, Field()).type is not None or text in self.missing:
+            return self.value(name, text)
+        try:
+            return number_text(text, name)
+        except FormatError:
+            return text
+
+
+def _as_it_is(name: str, raw: Value) -> Value:
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, int | float):
+        return number(raw, name)
+    if isinstance(raw, list):
+        return _tokens(name, raw)
+    raise FormatError(f"{name}: expected text, a number, a boolean or a list of text, got {raw!r}")
+
+
+def _boolean(name: str, raw: Value) -> bool:
+    if isinstance(raw, int | float) and raw in (0, 1):
+        return bool(raw)
+    text = raw.lower() if isinstance(raw, str) else ""
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise FormatError(f"{name}: expected a boolean, got {raw!r}")
+
+
+def _tokens(name: str, raw: Value) -> list[str]:
+    if isinstance(raw, list) and all(isinstance(token, str) for token in raw):
+        return raw
+    raise FormatError(f"{name}: expected a list of text, got {raw!r}")

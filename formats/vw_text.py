@@ -1,0 +1,229 @@
+"""VW's text format, its whole grammar: label, importance, initial value, tag, namespaces with weights, groups of lines.
+
+Source: parse_example.cc and parser.cc of Vowpal Wabbit 9.11. What VW would read wrongly in silence is refused here.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Literal
+
+import msgspec
+
+from formats.example import Dead, Decoded, Example, Features, FormatError, Label
+from formats.labels import Labels
+from formats.numbers import number_text
+
+Reads = Literal["text", "features"]
+"""Which side of an Example its learner reads: VW the text, the others the features."""
+
+_ESCAPED = {ord(char): f"%{ord(char):02X}" for char in " \t\r\n|:%"}
+_ESCAPED_NAME = _ESCAPED | {ord("="): "%3D"}
+_UNESCAPED = re.compile("%(20|09|0D|0A|7C|3A|25|3D)")
+
+_SEPARATORS = re.compile("[ \t]")
+# A colon after which anything but a plain short number stands: rare, and then the exact parser decides.
+_SUSPECT = re.compile(rb":(?!-?[0-9]{1,14}+[ \n|])(?!-?[0-9]{1,14}+\.[0-9]{0,14}+[ \n|])")
+_CACHED_HEADS = 4096
+
+
+def escape(value: str) -> str:
+    """The value with every character that means something to VW as %XX. Different values stay different.
+
+    >>> escape("a b|c:1")
+    'a%20b%7Cc%3A1'
+    """
+    return value.translate(_ESCAPED)
+
+
+def escape_name(name: str) -> str:
+    """The same for the name of a namespace or feature, where `=` parts name and value."""
+    return name.translate(_ESCAPED_NAME)
+
+
+def unescape(text: str) -> str:
+    """What `escape` was given.
+
+    >>> unescape(escape("100 %: |"))
+    '100 %: |'
+    """
+    return _UNESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+class VwText:
+    """Decodes VW text, one line per payload, or for multi-line learners one group of lines per payload.
+
+    A payload that VW would misread (no `|`, a label or value that is not a finite number, an empty line) is dead.
+    Checking is done for a whole batch at once: the exact parser runs only where something looks unusual.
+    """
+
+    def __init__(self, labels: Labels, reads: Reads = "text", is_multiline: bool = False) -> None:
+        self._labels = labels
+        self._reads = reads
+        self._is_multiline = is_multiline
+        self._heads: dict[bytes, tuple[Label, float]] = {}
+
+    def decode(self, payloads: Sequence[bytes]) -> Decoded:
+        is_plain = self._reads == "text" and not self._is_multiline and _is_plain(payloads)
+        decode_one = self._plain if is_plain else self._exact
+        examples: list[Example] = []
+        dead: list[Dead] = []
+        for index, payload in enumerate(payloads):
+            try:
+                examples.append(decode_one(payload))
+            except FormatError as error:
+                dead.append(Dead(index, str(error)))
+        return Decoded(examples, dead)
+
+    def split(self, stream: BinaryIO) -> Iterator[bytes]:
+        """Lines without their ends, empty ones left out; for multi-line learners groups that a blank line parts."""
+        if not self._is_multiline:
+            yield from (line for raw in stream if (line := raw.rstrip(b"\r\n")))
+            return
+        group: list[bytes] = []
+        for raw in stream:
+            line = raw.rstrip(b"\r\n")
+            if line.strip():
+                group.append(line)
+            elif group:
+                yield b"\n".join(group)
+                group = []
+        if group:
+            yield b"\n".join(group)
+
+    def labelled(self, payload: bytes, label: object) -> bytes:
+        if self._is_multiline:
+            raise FormatError("label: a group of VW lines carries its label on the action's own line; send it whole")
+        head, bar, rest = payload.partition(b"|")
+        tokens, tag = _head_tokens(_text(head))
+        if tokens:
+            raise FormatError(f"label: the event has one already: {' '.join(tokens)!r}")
+        text = self._labels.written(self._labels.value(label), 1.0)
+        return _bytes(f"{text}{_tag_text(tag)}") + bar + rest
+
+    def _plain(self, payload: bytes) -> Example:
+        bar = payload.find(b"|")
+        if bar < 0:
+            raise FormatError(_no_bar(payload))
+        head = payload[:bar]
+        known = self._heads.get(head)
+        if known is None:
+            known = self._head(head)
+        return Example(known[0], known[1], payload)
+
+    def _head(self, head: bytes) -> tuple[Label, float]:
+        tokens, tag = _head_tokens(_text(head))
+        label = self._labels.parse(tokens)
+        if not tag and len(self._heads) < _CACHED_HEADS:
+            self._heads[head] = label
+        return label
+
+    def _exact(self, payload: bytes) -> Example:
+        lines = _text(payload).replace("\r", "").split("\n")
+        lines = [line for line in lines if line.strip()]
+        if not lines:
+            raise FormatError("empty line: VW would learn from it as an example without features")
+        if self._is_multiline:
+            return self._group(payload, lines)
+        if len(lines) > 1:
+            raise FormatError(f"expected one line, got {len(lines)}; only multi-line learners take groups of lines")
+        label, weight, features = self._line(lines[0])
+        return Example(label, weight, _bytes(lines[0]), features)
+
+    def _group(self, payload: bytes, lines: list[str]) -> Example:
+        parsed = [self._line(line) for line in lines]
+        labels = [str(label) for label, _, _ in parsed if label is not None and not str(label).startswith("shared")]
+        if self._labels.kind == "bandit" and len(labels) > 1:
+            raise FormatError(f"label: {len(labels)} actions of the group have one ({', '.join(labels)}); expected one")
+        is_shared = lines[0].startswith("shared")
+        shared = parsed[0][2] if is_shared else {}
+        actions = [features for _, _, features in (parsed[1:] if is_shared else parsed)]
+        return Example(labels[0] if labels else None, 1.0, _bytes("\n".join(lines)), shared, actions)
+
+    def _line(self, line: str) -> tuple[Label, float, Features]:
+        head, bar, rest = line.partition("|")
+        if not bar:
+            if self._is_multiline and line.strip():
+                return self._labels.parse(_head_tokens(line + " ")[0])[0], 1.0, {}
+            raise FormatError(_no_bar(_bytes(line)))
+        label, weight = self._labels.parse(_head_tokens(head)[0])
+        return label, weight, parse_features(_bytes("|" + rest))
+
+
+class Section(msgspec.Struct, frozen=True):
+    """One namespace as it stands in a line: its name unescaped, its features still as VW hashes them, with values."""
+
+    namespace: str
+    features: list[tuple[str, float]]
+
+
+def sections(text: bytes) -> Iterator[Section]:
+    """The namespaces of one VW line in order, weights multiplied in. Raises FormatError naming the feature.
+
+    >>> list(sections(b"1 |f:2 a:1.5 b=x"))
+    [Section(namespace='f', features=[('a', 3.0), ('b=x', 2.0)])]
+    """
+    for section in _text(text).split("|")[1:]:
+        namespace, scale, tokens = _section(section)
+        yield Section(namespace, [_feature(token, scale, namespace) for token in tokens])
+
+
+def parse_features(text: bytes) -> Features:
+    """The features of one VW line: name=value as text, the rest as numbers (1.0 without a value), all unescaped.
+
+    >>> parse_features(b"1 |f a:1.5 b=x")
+    {'f': {'a': 1.5, 'b': 'x'}}
+    """
+    features: Features = {}
+    for section in sections(text):
+        target = features.setdefault(section.namespace, {})
+        for token, value in section.features:
+            name, equals, category = token.partition("=")
+            if equals and value == 1.0:
+                target[unescape(name)] = unescape(category)
+            else:
+                target[unescape(token)] = value
+    return features
+
+
+def _section(section: str) -> tuple[str, float, list[str]]:
+    tokens = [token for token in _SEPARATORS.split(section) if token]
+    if not section or section[0] in " \t":
+        return "", 1.0, tokens
+    name, colon, scale = tokens[0].partition(":")
+    return unescape(name), number_text(scale, f"namespace {name!r}: weight") if colon else 1.0, tokens[1:]
+
+
+def _feature(token: str, scale: float, namespace: str) -> tuple[str, float]:
+    name, colon, value = token.partition(":")
+    return name, number_text(value, f"feature {namespace}^{name}") * scale if colon else scale
+
+
+def _is_plain(payloads: Sequence[bytes]) -> bool:
+    joined = b"\n".join([*payloads, b""])
+    return joined.count(b"\n") == len(payloads) and b"\r" not in joined and _SUSPECT.search(joined) is None
+
+
+def _head_tokens(head: str) -> tuple[list[str], str]:
+    """Tokens before the bar without the tag, and the tag: a last token that touches the bar or starts with a quote."""
+    if "\t" in head:
+        raise FormatError(f"tab before the first '|' in {head[:60]!r}: VW would take the label for a tag; use a blank")
+    tokens = [token for token in head.split(" ") if token]
+    if tokens and (tokens[-1].startswith("'") or head[-1] != " "):
+        return tokens[:-1], tokens[-1].removeprefix("'")
+    return tokens, ""
+
+
+def _tag_text(tag: str) -> str:
+    return f"'{tag}" if tag else ""
+
+
+def _text(payload: bytes) -> str:
+    return payload.decode(errors="surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _no_bar(payload: bytes) -> str:
+    return f"no '|' in {payload[:60]!r}: a VW line is LABEL |NAMESPACE FEATURES"

@@ -1,0 +1,162 @@
+"""Any river pipeline as a learner: an expression in river's own names, or the import path of a function building one.
+
+The only file that knows river. Pickles are made here, verified by the checkpoint store, and loaded from nowhere else.
+"""
+
+import importlib
+import inspect
+import math
+import pickle
+import pkgutil
+from collections.abc import Sequence
+from numbers import Number
+from typing import Any, Literal
+
+import numpy as np
+import river
+
+from formats.example import Example, Features, Value
+from learners.learner import Answer, Column, LearnerError, Learnt, Rejected, Traits
+
+Task = Literal["binary", "multiclass", "regression"]
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class River:
+    """`Learner` for a river classifier or regressor.
+
+    Features are named `namespace^name` (`name` in the default namespace): text stays text, booleans and numbers are
+    numbers, a bag of tokens becomes one 1 per `name=token`. A binary prediction is the probability of the positive
+    class, its loss log loss; a multiclass prediction the class, its loss 0 or 1; a regression loss the squared error.
+    """
+
+    def __init__(self, arguments: str, task: Task = "binary") -> None:
+        self._task = task
+        self._model = build(arguments)
+        self._takes_weights = _takes_weights(self._model)
+        self.nan_predictions = 0
+        self.traits = Traits(
+            kind="river",
+            arguments=arguments,
+            exact_resume=True,
+            reads="features",
+            label_kind="class" if task == "multiclass" else "number",
+        )
+
+    def learn(self, examples: Sequence[Example]) -> Learnt:
+        predictions = np.full(len(examples), np.nan)
+        losses = np.full(len(examples), np.nan)
+        rejected: list[Rejected] = []
+        for index, example in enumerate(examples):
+            if example.weight != 1.0 and not self._takes_weights:
+                name = type(self._model).__name__
+                rejected.append(Rejected(index, f"weight: {example.weight!r}, but river's {name} takes no weights"))
+                continue
+            row = flat(example.features)
+            predictions[index] = prediction = self._predict(row)
+            losses[index] = self._learn_one(row, example, prediction)
+        return Learnt(predictions, losses, rejected)
+
+    def predict(self, example: Example) -> Answer:
+        return self._predict(flat(example.features))
+
+    def probabilities(self, predictions: Column) -> Column:
+        return np.clip(predictions, 0.0, 1.0)
+
+    def state(self) -> bytes:
+        # Equal models pickle differently until their shared objects have been through a load.
+        once = pickle.dumps(self._model, pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(pickle.loads(once), pickle.HIGHEST_PROTOCOL)
+
+    def restore(self, state: bytes) -> None:
+        try:
+            self._model = pickle.loads(state)
+        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, IndexError) as error:
+            raise LearnerError(f"river: state cannot be loaded: {error}") from error
+
+    def _learn_one(self, row: dict[str, Any], example: Example, prediction: float) -> float:
+        label = example.label
+        if not isinstance(label, float):
+            return 0.0
+        weights = {"w": example.weight} if example.weight != 1.0 else {}
+        if self._task == "binary":
+            self._model.learn_one(row, label > 0, **weights)
+            likelihood = prediction if label > 0 else 1.0 - prediction
+            return -math.log(min(max(likelihood, _EPS), 1.0 - _EPS)) * example.weight
+        if self._task == "multiclass":
+            self._model.learn_one(row, int(label), **weights)
+            return float(prediction != label) * example.weight
+        self._model.learn_one(row, label, **weights)
+        return (prediction - label) ** 2 * example.weight
+
+    def _predict(self, row: dict[str, Any]) -> float:
+        if self._task == "binary":
+            raw = self._model.predict_proba_one(row).get(True, 0.5)
+        else:
+            raw = self._model.predict_one(row) or 0.0
+        value = float(raw)
+        if math.isfinite(value):
+            return value
+        self.nan_predictions += 1
+        return 0.0
+
+
+def build(arguments: str) -> Any:
+    """The pipeline that `arguments` describes. Raises LearnerError.
+
+    Either `module:function`, called without arguments, or an expression in which river's modules are known by name:
+    `preprocessing.StandardScaler() | linear_model.LogisticRegression()`. It comes from the owner's configuration.
+    """
+    module, colon, function = arguments.partition(":")
+    is_path = bool(colon) and module.replace(".", "").isidentifier() and function.isidentifier()
+    try:
+        if is_path:
+            model = getattr(importlib.import_module(module), function)()
+        else:
+            model = eval(arguments, {"__builtins__": {}}, _river_names())
+    except Exception as error:
+        raise LearnerError(
+            f"learner.args: {arguments!r} builds no river model: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(model, "learn_one") or not hasattr(model, "predict_one"):
+        raise LearnerError(f"learner.args: {arguments!r} gives {type(model).__name__}, which cannot learn and predict")
+    return model
+
+
+def flat(features: Features) -> dict[str, Any]:
+    """One dict of named values, as river takes it.
+
+    >>> flat({"": {"a": True}, "f": {"b": "x", "c": ["p", "q"]}})
+    {'a': 1, 'f^b': 'x', 'f^c=p': 1, 'f^c=q': 1}
+    """
+    row: dict[str, Any] = {}
+    for namespace, values in features.items():
+        prefix = f"{namespace}^" if namespace else ""
+        for name, value in values.items():
+            _put(row, prefix + name, value)
+    return row
+
+
+def _put(row: dict[str, Any], name: str, value: Value) -> None:
+    if isinstance(value, bool):
+        row[name] = int(value)
+    elif isinstance(value, list):
+        row.update((f"{name}={token}", 1) for token in value)
+    elif value is not None:
+        row[name] = value
+
+
+def _river_names() -> dict[str, Any]:
+    modules = {info.name for info in pkgutil.iter_modules(river.__path__) if not info.name.startswith("_")}
+    return {name: importlib.import_module(f"river.{name}") for name in modules - {"test_estimators", "conftest"}} | {
+        "str": str,
+        "int": int,
+        "float": float,
+        "Number": Number,
+    }
+
+
+def _takes_weights(model: Any) -> bool:
+    last = list(model.steps.values())[-1] if hasattr(model, "steps") else model
+    return "w" in inspect.signature(last.learn_one).parameters

@@ -1,0 +1,290 @@
+"""Vowpal Wabbit as a learner, on the fast path of its Python binding. The only file that knows vowpalwabbit.
+
+The binding's own wrapper costs 5 us an example, so this calls `pylibvw` directly (version pinned): text of a whole
+micro-batch is parsed at once, then each example is learnt, read and finished. An example is finished exactly once.
+"""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pylibvw
+
+from formats.example import Example, LabelKind
+from formats.vw_text import Section, sections, unescape
+from learners.learner import Answer, Column, Contribution, LearnerError, Learnt, Rejected, Traits
+
+Console = Callable[[str], None]
+"""Takes what VW itself would print: its header, progressive table, warnings and summary, in pieces of any size."""
+
+# Options that name files, read other input, end the process, or wait for a network peer.
+_REFUSED = {
+    "-d": "the data come from the source", "--data": "the data come from the source",
+    "--daemon": "weir serve is the daemon", "--port": "weir serve is the daemon",
+    "-i": "models come from checkpoints", "--initial_regressor": "models come from checkpoints",
+    "-f": "models go to checkpoints", "--final_regressor": "models go to checkpoints",
+    "--save_per_pass": "models go to checkpoints", "--predict_only_model": "it could not be learnt on",
+    "-c": "a stream has no cache", "--cache": "a stream has no cache", "--cache_file": "a stream has no cache",
+    "-k": "a stream has no cache", "--kill_cache": "a stream has no cache",
+    "--passes": "a stream is passed once", "--help": "see the documentation of VW",
+    "-h": "see the documentation of VW", "--version": "see weir --version",
+    "--active": "it waits for a network peer", "--span_server": "it waits for a network peer",
+    "--json": "set events.format instead", "--dsjson": "set events.format instead",
+    "--csv": "set events.format instead", "--lda": "the binding cannot feed it",
+    "-t": "use weir predict", "--testonly": "use weir predict",
+}  # fmt: skip
+
+# Measured: for these, continuing after a restore gives other bits than never stopping.
+_NOT_EXACT = ("--nn", "--boosting", "--bootstrap", "--stage_poly", "--OjaNewton", "--bag", "--active_cover")
+
+_CLASSES = ("--oaa", "--ect", "--log_multi", "--plt", "--recall_tree", "--oaa_subsample")
+_CONSTANT = 11650396
+_MODEL_DIR = "/dev/shm"
+
+
+class VW:
+    """`Learner` for any arguments of Vowpal Wabbit that learn from examples one by one.
+
+    `progress` is VW's `-P`. With a `console`, VW's own header, table and summary (after `finish`) go there.
+    Raises LearnerError for arguments that VW refuses, or that would leave the stream, the process or the machine.
+    """
+
+    def __init__(self, arguments: str = "", progress: str | None = None, console: Console | None = None) -> None:
+        self._command = _command(arguments)
+        self._progress = ["-P", progress] if progress else []
+        self._log = _Log(console)
+        self._open([])
+        self.traits = self._traits(arguments)
+
+    @property
+    def nan_predictions(self) -> int:
+        """How often VW said that a prediction was not a number."""
+        return self._log.nan_predictions
+
+    def learn(self, examples: Sequence[Example]) -> Learnt:
+        if self.traits.is_multiline:
+            return self._learn_groups(examples)
+        parsed = self._vw._parse(b"\n".join([example.text for example in examples]))
+        if len(parsed) != len(examples):
+            raise LearnerError(f"VW read {len(parsed)} examples from {len(examples)} lines: {examples[0].text[:80]!r}")
+        if self.traits.label_kind != "number":
+            return self._learn_counted(parsed)
+        vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example
+        prediction, loss = self._read, pylibvw.example.get_loss
+        predictions: list[float] = []
+        losses: list[float] = []
+        for example in parsed:
+            learn(vw, example)
+            predictions.append(prediction(example))
+            losses.append(loss(example))
+            finish(vw, example)
+        return Learnt(np.array(predictions, np.float64), np.array(losses, np.float64))
+
+    def predict(self, example: Example) -> Answer:
+        # Examples made this way are freed by Python and never enter VW's statistics.
+        lines = [pylibvw.example(self._vw, self._label_type, _unlabelled(line)) for line in example.text.split(b"\n")]
+        if self.traits.is_multiline:
+            self._vw.predict_multi(lines)
+        else:
+            self._vw.predict(lines[0])
+        return self._answer(lines[0])
+
+    def probabilities(self, predictions: Column) -> Column:
+        if self._is_probability:
+            return np.clip(predictions, 0.0, 1.0)
+        if self._loss == "logistic":
+            return 1.0 / (1.0 + np.exp(-np.clip(predictions, -700.0, 700.0)))
+        if self._loss == "hinge":
+            return np.clip((predictions + 1.0) / 2.0, 0.0, 1.0)
+        return np.clip(predictions, 0.0, 1.0)
+
+    def state(self) -> bytes:
+        with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
+            path = Path(folder, "model")
+            self._vw.save(str(path))
+            return path.read_bytes()
+
+    def restore(self, state: bytes) -> None:
+        with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
+            path = Path(folder, "model")
+            path.write_bytes(state)
+            self._open(["--preserve_performance_counters", "-i", str(path)])
+
+    def explain(self, example: Example) -> list[Contribution]:
+        """Weight times value of every feature of a linear model, and what is left of the raw score as one row."""
+        if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
+            raise LearnerError("only a VW learner with a single scalar score can be explained")
+        line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
+        self._vw.predict(line)
+        rows = [row for section in sections(example.text) for row in self._contributions(section)]
+        if "--noconstant" not in self._command:
+            bias = float(self._vw.get_weight(_CONSTANT & (self._vw.num_weights() - 1), 0))
+            rows.append(Contribution("Constant", 1.0, bias, bias))
+        rest = line.get_partial_prediction() - sum(row.contribution for row in rows)
+        if abs(rest) > 1e-6:
+            rows.append(Contribution("(interactions)", 1.0, rest, rest))
+        return sorted(rows, key=lambda row: -abs(row.contribution))
+
+    def finish(self) -> None:
+        """End learning, and have VW print its summary on the console. Nothing else may be called afterwards."""
+        self._vw.finish()
+
+    def _open(self, extra: list[str]) -> None:
+        try:
+            self._vw: Any = pylibvw.vw([*self._command, *self._progress, *extra], self._log.binding)
+        except RuntimeError as error:
+            raise LearnerError(f"VW: {error} (arguments: {shlex.join(self._command)})") from error
+        self._label_type = self._vw._get_label_type()
+        self._read, self._answer = _readers(self._vw._get_prediction_type())
+        self._loss = _option(self._command, "--loss_function", "squared")
+        link = _option(self._command, "--link", "identity")
+        self._is_probability = link == "logistic"
+
+    def _traits(self, arguments: str) -> Traits:
+        classes = next((_option(self._command, name, "0") for name in _CLASSES if name in self._options()), "0")
+        kind = _label_kind(self._label_type)
+        has_names = "--named_labels" in self._options()
+        is_zero_based = _option(self._command, "--indexing", "") == "0"
+        return Traits(
+            kind="vw",
+            arguments=arguments,
+            exact_resume=not self._options() & set(_NOT_EXACT),
+            reads="text",
+            label_kind="text" if has_names and kind == "class" else kind,
+            classes=int(classes) - is_zero_based if classes.isdigit() else 0,
+            is_signed=self._loss in ("logistic", "hinge"),
+            is_multiline=bool(self._vw._is_multiline()),
+        )
+
+    def _options(self) -> set[str]:
+        return {token.partition("=")[0] for token in self._command}
+
+    def _learn_counted(self, parsed: list[Any]) -> Learnt:
+        """The same for label kinds whose loss is known only as growth of VW's sum."""
+        predictions, losses, rejected = _columns(len(parsed))
+        for index, example in enumerate(parsed):
+            before = self._vw.get_sum_loss()
+            try:
+                self._vw.learn(example)
+            except RuntimeError as error:
+                rejected.append(Rejected(index, f"VW: {error}"))
+                continue
+            predictions[index] = self._read(example)
+            self._vw._finish_example(example)
+            losses[index] = self._vw.get_sum_loss() - before
+        return Learnt(predictions, losses, rejected)
+
+    def _learn_groups(self, examples: Sequence[Example]) -> Learnt:
+        predictions, losses, rejected = _columns(len(examples))
+        for index, example in enumerate(examples):
+            before = self._vw.get_sum_loss()
+            lines = self._vw._parse(example.text)
+            try:
+                self._vw.learn_multi(lines)
+            except RuntimeError as error:
+                rejected.append(Rejected(index, f"VW: {error}"))
+                continue
+            predictions[index] = self._read(lines[0])
+            self._vw._finish_example_multi_ex(lines)
+            losses[index] = self._vw.get_sum_loss() - before
+        return Learnt(predictions, losses, rejected)
+
+    def _contributions(self, section: Section) -> list[Contribution]:
+        space = self._vw.hash_space(section.namespace or " ")
+        rows = []
+        for name, value in section.features:
+            weight = float(self._vw.get_weight(self._vw.hash_feature(name, space), 0))
+            label = f"{section.namespace}^{name}" if section.namespace else name
+            rows.append(Contribution(unescape(label), value, weight, weight * value))
+        return rows
+
+
+class _Log:
+    """What VW says: passed on to a console if there is one, else forgotten but for what must be known."""
+
+    def __init__(self, console: Console | None) -> None:
+        self._console = console
+        self.nan_predictions = 0
+        self.binding = pylibvw.vw_log(self)
+
+    def log(self, message: str) -> None:
+        """Called by the binding, for all of VW's channels."""
+        if "NAN prediction" in message:
+            self.nan_predictions += 1
+        if self._console is not None:
+            self._console(message)
+
+
+def _command(arguments: str) -> list[str]:
+    try:
+        tokens = shlex.split(arguments)
+    except ValueError as error:
+        raise LearnerError(f"learner.args: {error}: {arguments!r}") from error
+    for token in tokens:
+        reason = _REFUSED.get(token.partition("=")[0])
+        if reason is not None:
+            raise LearnerError(f"learner.args: {token} is not for a stream: {reason}")
+    return tokens
+
+
+def _option(command: list[str], name: str, default: str) -> str:
+    for index, token in enumerate(command):
+        if token.startswith(f"{name}="):
+            return token.partition("=")[2]
+        if token == name and index + 1 < len(command):
+            return command[index + 1]
+    return default
+
+
+def _label_kind(label_type: int) -> LabelKind:
+    kinds: dict[int, LabelKind] = {
+        pylibvw.vw.lSimple: "number",
+        pylibvw.vw.lMulticlass: "class",
+        pylibvw.vw.lContextualBandit: "bandit",
+    }
+    return kinds.get(label_type, "text")
+
+
+def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[Any], Answer]]:
+    """How a prediction is read: as one number for the metrics, and as it is served."""
+    vw, example = pylibvw.vw, pylibvw.example
+    single: dict[int, Callable[[Any], float]] = {
+        vw.pSCALAR: example.get_simplelabel_prediction,
+        vw.pMULTICLASS: example.get_multiclass_prediction,
+        vw.pPROB: example.get_prob,
+    }
+    if prediction_type in single:
+        return single[prediction_type], single[prediction_type]
+    lists: dict[int, Callable[[Any], list[float]]] = {
+        vw.pSCALARS: example.get_scalars,
+        vw.pACTION_SCORES: example.get_action_scores,
+        vw.pACTION_PROBS: example.get_action_scores,
+        vw.pMULTILABELS: example.get_multilabel_predictions,
+    }
+    read = lists.get(prediction_type)
+    if read is None:
+        return (lambda _: 0.0), (lambda _: [])
+    best = min if prediction_type == vw.pACTION_SCORES else max
+    return (lambda line: _best(read(line), best)), (lambda line: [float(value) for value in read(line)])
+
+
+def _best(values: list[float], best: Callable[[list[float]], float]) -> float:
+    """The 1-based action or class that a list of scores stands for; 0 if the list is empty."""
+    return float(values.index(best(values)) + 1) if values else 0.0
+
+
+def _columns(n: int) -> tuple[Column, Column, list[Rejected]]:
+    return np.full(n, np.nan), np.full(n, np.nan), []
+
+
+def _unlabelled(line: bytes) -> bytes:
+    head, bar, rest = line.partition(b"|")
+    return (b"shared " if head.startswith(b"shared") else b"") + bar + rest
+
+
+def _model_dir() -> str | None:
+    return _MODEL_DIR if os.access(_MODEL_DIR, os.W_OK) else None

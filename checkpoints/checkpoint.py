@@ -1,0 +1,128 @@
+"""The CheckpointStore seam: where checkpoints are kept. Knows manifests and blobs, never what a blob means."""
+
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from checkpoints.errors import CheckpointDamaged
+from checkpoints.manifest import Blob, Manifest, canonical, detached, id_of
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A model at a position as one value: the manifest and the blobs that it names.
+
+    Every instance holds together: building one raises CheckpointDamaged, naming package and blob, where a blob is
+    missing, is not in the manifest, or has another length or sha256 than the manifest says.
+    """
+
+    manifest: Manifest
+    blobs: dict[str, bytes]
+
+    def __post_init__(self) -> None:
+        for name in sorted(self.blobs.keys() ^ self.manifest.blobs.keys()):
+            what = "is not in the manifest" if name in self.blobs else "is missing"
+            raise CheckpointDamaged(f"{self.id}: blob {name!r} {what}")
+        for name, entry in self.manifest.blobs.items():
+            for what, found, expected in _differences(self.blobs[name], entry):
+                raise CheckpointDamaged(f"{self.id}: blob {name!r} has {what} {found}, the manifest says {expected}")
+
+    @classmethod
+    def of(cls, manifest: Manifest, blobs: Mapping[str, bytes]) -> "Checkpoint":
+        """Fill in the manifest's blob entries. The result shares nothing that the caller may change afterwards.
+
+        Raises CheckpointError for a manifest without a canonical form, or a blob name that is no plain lower-case
+        file name.
+        """
+        entries = {name: Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for name, data in blobs.items()}
+        return cls(
+            detached(msgspec.structs.replace(manifest, blobs=entries)),
+            {name: bytes(data) for name, data in blobs.items()},
+        )
+
+    @property
+    def id(self) -> str:
+        """The model id: equal inputs give an equal id."""
+        return id_of(canonical(self.manifest))
+
+
+class Note(msgspec.Struct, frozen=True):
+    """What varies by run, kept beside the package and not hashed into its id."""
+
+    created_at: float
+    """Unix seconds."""
+    host: str
+    pid: int
+    why: str
+    """As a person reads it: `every 10000 events`, `SIGTERM`, `on demand`, `rollback`."""
+    weir: str
+    """Version that saved."""
+
+    @classmethod
+    def now(cls, why: str, weir: str) -> "Note":
+        """A note by this process, now."""
+        return cls(created_at=time.time(), host=socket.gethostname(), pid=os.getpid(), why=why, weir=weir)
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A line of a listing, told without reading any blob."""
+
+    id: str
+    note: Note | None
+    """None where the note was lost; the package is whole without it."""
+    size_bytes: int
+    manifest: Manifest | None
+    """None where it cannot be read; `damage` says why."""
+    damage: str | None = None
+
+
+class CheckpointStore(Protocol):
+    """Keeps checkpoints, and HEAD: the id of the tip of the lineage that is being learnt.
+
+    Blocking, and safe to call from any thread or process. A crash at any point, power loss included, leaves the old
+    state or the new one, both readable; what a killed writer left lying is cleared away by the next writer.
+    """
+
+    def save(self, checkpoint: Checkpoint, note: Note, expected_head: str | None) -> str:
+        """Keep `checkpoint` durably, move HEAD to it, and return its id.
+
+        `expected_head` fences off a second service: HeadMoved, and nothing saved, unless HEAD is still that (None:
+        no HEAD yet). Saving what is there already moves HEAD, keeps the first note, and repairs a damaged package.
+        Any other failure, a full medium included, is a CheckpointError with HEAD as it was and nothing half saved;
+        only where the very last flush fails may HEAD have moved: ask `head()`.
+        """
+        ...
+
+    def load(self, model_id: str) -> Checkpoint:
+        """The whole package, every byte verified.
+
+        Raises CheckpointDamaged naming package, blob and difference, or CheckpointMissing; never reads more than the
+        manifest says.
+        """
+        ...
+
+    def list(self) -> Sequence[Summary]:
+        """Newest first, a child always before its parent. Reads no blob; a damaged or foreign entry is listed so."""
+        ...
+
+    def head(self) -> str | None:
+        """The id that HEAD holds, None before the first save. Raises CheckpointDamaged where HEAD is no id."""
+        ...
+
+    def prune(self, keep: int, also: Collection[str] = ()) -> Sequence[str]:
+        """Remove all but the newest `keep` of HEAD's lineage and `also`; returns the ids removed.
+
+        Removes nothing while the lineage cannot be followed that far because a manifest in it is damaged.
+        """
+        ...
+
+
+def _differences(data: bytes, entry: Blob) -> list[tuple[str, object, object]]:
+    if len(data) != entry.size:
+        return [("length", len(data), entry.size)]
+    found = hashlib.sha256(data).hexdigest()
+    return [] if found == entry.sha256 else [("sha256", found, entry.sha256)]

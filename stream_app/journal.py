@@ -1,0 +1,76 @@
+"""The order journal: in which order partitions were read since the last checkpoint. Knows no records, only offsets.
+
+With several partitions the weights depend on how they interleave. Each checkpoint holds the order learnt up to it; this
+file holds the tail after it, written before a micro-batch is learnt, so that a restart can follow it exactly.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+from stream_app.sources.source import Order, Position
+
+_ENTRY = struct.Struct(">HQI")  # partition, first offset, number of records
+_COMPACT_BYTES = 1 << 20
+
+
+class Journal:
+    """Append-only file of runs of offsets.
+
+    Written without fsync: it survives the process, and where it is lost with the machine, every event is still learnt
+    once, in an order of its own. An entry torn by a crash is ignored: its micro-batch was not learnt.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        self._known: Position = {}
+        torn = os.fstat(self._file).st_size % _ENTRY.size
+        if torn:
+            os.ftruncate(self._file, os.fstat(self._file).st_size - torn)
+
+    def order_after(self, position: Position) -> Order:
+        """The runs recorded beyond `position`, in order. What they cover is known, and not written again."""
+        order: Order = []
+        reached = dict(position)
+        for partition, first, count in self._entries():
+            expected = reached.get(partition, 0)
+            new = first + count - expected
+            if first <= expected and new > 0:
+                order.append((partition, new))
+                reached[partition] = expected + new
+        self._known = reached
+        return order
+
+    def note(self, partition: int, first: int, count: int) -> None:
+        """These records are learnt next. Raises OSError where that cannot be written."""
+        end = first + count
+        if end > self._known.get(partition, 0):
+            os.write(self._file, _ENTRY.pack(partition, first, count))
+            self._known[partition] = end
+
+    def forget(self, position: Position) -> None:
+        """A checkpoint at `position` is durable: what lies before it may go. Done when the file has grown."""
+        if os.fstat(self._file).st_size < _COMPACT_BYTES:
+            return
+        kept = [entry for entry in self._entries() if entry[1] + entry[2] > position.get(entry[0], 0)]
+        aside = self._path.with_suffix(".new")
+        aside.write_bytes(b"".join(_ENTRY.pack(*entry) for entry in kept))
+        aside.replace(self._path)
+        os.close(self._file)
+        self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
+
+    def rewind(self, position: Position) -> None:
+        """Learning starts again at `position`: what is learnt from there on is recorded anew."""
+        os.ftruncate(self._file, 0)
+        self._known = dict(position)
+
+    def close(self) -> None:
+        """Close the file. Nothing else may be called afterwards."""
+        os.close(self._file)
+
+    def _entries(self) -> list[tuple[int, int, int]]:
+        data = os.pread(self._file, os.fstat(self._file).st_size, 0)
+        return list(_ENTRY.iter_unpack(data[: len(data) - len(data) % _ENTRY.size]))

@@ -1,0 +1,272 @@
+"""The one path an event travels: records, examples, learning, metrics, position; and the checkpoint of it all.
+
+Knows the seams Format and Learner and the values of sources and checkpoints. Knows no clock, no network, no file:
+what it does is a function of the records it is given, so a restart that gives the same records gives the same bytes.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from checkpoints.checkpoint import Checkpoint
+from checkpoints.manifest import Hole, LearnerSpec, Manifest, Model
+from formats.example import Dead, Example
+from formats.format import Format
+from learners.learner import Column, Learner, LearnerError
+from stream_app.dedupe import DedupeWindow
+from stream_app.progressive import Progressive
+from stream_app.sources.source import Position, Records
+from stream_app.stretch import OpenStretch
+
+log = logging.getLogger(__name__)
+
+SLICE = 128
+"""Examples learnt at once, at most: between two slices of a large envelope the loop may serve a request."""
+
+
+class TrainerError(Exception):
+    """A checkpoint that does not fit this service. The message says what differs and what to do."""
+
+
+class DeadLetterBox(Protocol):
+    """Where events go that could not be learnt from."""
+
+    def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
+        """Keep the event's bytes, its place and the reason."""
+        ...
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """The part of every manifest that does not change while a service runs."""
+
+    model: Model
+    schema: dict[str, object]
+    versions: dict[str, str]
+    platform: str
+    git_commit: str | None
+
+
+class Counts(msgspec.Struct):
+    """What happened to the records so far; part of every checkpoint."""
+
+    records: int = 0
+    dead_letters: int = 0
+    duplicates: int = 0
+    excepted: int = 0
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a trainer works with."""
+
+    learner: Learner
+    format: Format
+    progressive: Progressive
+    dedupe: DedupeWindow
+    dead_letters: DeadLetterBox
+
+
+class Trainer:
+    """Learns records in the order given. The only writer of learner, metrics, dedupe window and position.
+
+    Call `learn` to its end before anything else: between its steps the learner may be read, never saved.
+    """
+
+    def __init__(self, parts: Parts, identity: Identity) -> None:
+        self.parts = parts
+        self.position: Position = {}
+        self.counts = Counts()
+        self._identity = identity
+        self._holes: list[Hole] = []
+        self._ahead: list[Hole] = []
+        self._order_lost_at: Position | None = None
+        self._stretches = [OpenStretch(None)]
+
+    @property
+    def parent(self) -> str | None:
+        """The checkpoint that this model goes back to; None before the first one."""
+        return self._stretches[0].parent
+
+    @property
+    def live_id(self) -> str:
+        """What answers of the model being learnt are signed with: `live@<partition>:<next offset>,…`."""
+        return "live@" + (",".join(f"{part}:{offset}" for part, offset in sorted(self.position.items())) or "0:0")
+
+    def learn(self, records: Records) -> Iterator[None]:
+        """Learn a micro-batch, whole. Yields where the caller may serve a request in between."""
+        payloads, offsets = self._wanted(records)
+        decoded = self.parts.format.decode(payloads)
+        for dead in decoded.dead:
+            self._bury(records.partition, offsets, payloads, dead)
+        examples = self._unseen(decoded.examples)
+        for first in range(0, len(examples), SLICE):
+            if first:
+                yield
+            self._learn_slice(examples[first : first + SLICE], records)
+        for stretch in self._stretches:
+            stretch.add(records, payloads, examples)
+        self.position[records.partition] = records.offset + len(records.payloads)
+        self.counts.records += len(records.payloads)
+
+    def snapshot(self) -> Checkpoint:
+        """Everything as one value, only between two calls of `learn`. Learning may go on while it is being saved.
+
+        Tell the outcome by `settle` before the next snapshot.
+        """
+        parts = self.parts
+        blobs = {
+            "learner": parts.learner.state(),
+            "progressive": parts.progressive.state(),
+            "dedupe": parts.dedupe.state(),
+            "order": msgspec.msgpack.encode(self._stretches[0].order),
+            "counts": msgspec.json.encode(self.counts),
+        }
+        checkpoint = Checkpoint.of(self._manifest(), blobs)
+        self._stretches.append(OpenStretch(checkpoint.id))
+        return checkpoint
+
+    def settle(self, is_saved: bool) -> None:
+        """The last snapshot is durable, and the parent of what follows; or it is not, and the parent stays."""
+        del self._stretches[0 if is_saved else 1]
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Become the model of a checkpoint, position included. Raises TrainerError where it does not fit."""
+        manifest = checkpoint.manifest
+        self._check(checkpoint)
+        self._restore_learner(checkpoint)
+        self.parts.dedupe.restore(checkpoint.blobs["dedupe"])
+        self.position = dict(manifest.position)
+        self._holes = list(manifest.holes)
+        self._ahead = list(manifest.except_)
+        self._order_lost_at = manifest.order_lost_at
+        self._stretches = [OpenStretch(checkpoint.id)]
+
+    def skip_to_here(self, checkpoint: Checkpoint) -> None:
+        """Take the model of an older checkpoint, and go on from the present position: what lies between is a hole."""
+        self._check(checkpoint)
+        here, why = dict(self.position), f"rolled back to {checkpoint.id} with --skip"
+        self._restore_learner(checkpoint)
+        old = checkpoint.manifest.position
+        gaps = [(part, old.get(part, 0), offset) for part, offset in sorted(here.items())]
+        self._holes = list(checkpoint.manifest.holes)
+        self._holes += [Hole(partition=part, first=a, last=b, why=why) for part, a, b in gaps if a < b]
+        self._order_lost_at = checkpoint.manifest.order_lost_at
+        self._stretches = [OpenStretch(checkpoint.id)]
+
+    def replay_from(self, checkpoint: Checkpoint, exceptions: Sequence[Hole]) -> None:
+        """Take an older checkpoint, position included, and from there on pass over the records of `exceptions`."""
+        self.restore(checkpoint)
+        self._ahead = sorted([*self._ahead, *exceptions], key=lambda hole: (hole.partition, hole.first))
+
+    def order_is_lost(self) -> None:
+        """From here on events are learnt once each, but in an order of our own: manifests say so from now on."""
+        if self._order_lost_at is None:
+            self._order_lost_at = dict(self.position)
+
+    def _wanted(self, records: Records) -> tuple[Sequence[bytes], Sequence[int]]:
+        """Payloads and their offsets, without those that must not be learnt."""
+        offsets: Sequence[int] = range(records.offset, records.offset + len(records.payloads))
+        ranges = [(hole.first, hole.last) for hole in self._ahead if hole.partition == records.partition]
+        if not ranges:
+            return records.payloads, offsets
+        kept = [offset for offset in offsets if not any(first <= offset < last for first, last in ranges)]
+        self.counts.excepted += len(offsets) - len(kept)
+        return [records.payloads[offset - records.offset] for offset in kept], kept
+
+    def _bury(self, partition: int, offsets: Sequence[int], payloads: Sequence[bytes], dead: Dead) -> None:
+        self.counts.dead_letters += 1
+        self.parts.dead_letters.add(partition, offsets[dead.index], dead.reason, payloads[dead.index])
+
+    def _bury_rejected(self, records: Records, example: Example, reason: str) -> None:
+        """Find the record that an example came from: so rare that nothing on the way keeps track of it."""
+        for index, payload in enumerate(records.payloads):
+            if example in self.parts.format.decode([payload]).examples:
+                self.counts.dead_letters += 1
+                self.parts.dead_letters.add(records.partition, records.offset + index, reason, payload)
+                return
+
+    def _unseen(self, examples: list[Example]) -> list[Example]:
+        is_new = self.parts.dedupe.is_new
+        kept = [example for example in examples if example.id is None or is_new(example.id)]
+        self.counts.duplicates += len(examples) - len(kept)
+        return kept
+
+    def _learn_slice(self, examples: list[Example], records: Records) -> None:
+        learner = self.parts.learner
+        learnt = learner.learn(examples)
+        predictions, losses = learnt.predictions, learnt.losses
+        if learnt.rejected:
+            for rejected in learnt.rejected:
+                self._bury_rejected(records, examples[rejected.index], rejected.reason)
+            is_kept = np.isfinite(losses)
+            predictions, losses = predictions[is_kept], losses[is_kept]
+            examples = [example for example, kept in zip(examples, is_kept, strict=True) if kept]
+        if not examples:
+            return
+        is_binary = self._identity.model.task == "binary"
+        probabilities = learner.probabilities(predictions) if is_binary else None
+        weights = np.array([example.weight for example in examples], np.float64)
+        self.parts.progressive.update(_labels(examples), predictions, probabilities, weights, losses)
+
+    def _manifest(self) -> Manifest:
+        identity, traits, stretch = self._identity, self.parts.learner.traits, self._stretches[0]
+        passed, ahead = _split(self._ahead, self.position)
+        self._holes, self._ahead = self._holes + passed, ahead
+        return Manifest(
+            model=identity.model,
+            learner=LearnerSpec(kind=traits.kind, arguments=traits.arguments),
+            schema=identity.schema,
+            versions=identity.versions,
+            platform=identity.platform,
+            git_commit=identity.git_commit,
+            parent=stretch.parent,
+            position=dict(self.position),
+            order_lost_at=self._order_lost_at,
+            since_parent=stretch.closed(),
+            holes=list(self._holes),
+            except_=list(self._ahead),
+            metrics=dict(self.parts.progressive.report()),
+            exact_resume=traits.exact_resume,
+        )
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        spec, traits = checkpoint.manifest.learner, self.parts.learner.traits
+        if (spec.kind, spec.arguments) != (traits.kind, traits.arguments):
+            raise TrainerError(
+                f"{checkpoint.id} was learnt by {spec.kind} with {spec.arguments!r}, but learner.kind and learner.args "
+                f"are {traits.kind} and {traits.arguments!r}: set them back, or name an empty checkpoints.url"
+            )
+        if checkpoint.manifest.model.task != self._identity.model.task:
+            raise TrainerError(
+                f"{checkpoint.id} was learnt for task {checkpoint.manifest.model.task!r}: set model.task"
+            )
+
+    def _restore_learner(self, checkpoint: Checkpoint) -> None:
+        try:
+            self.parts.learner.restore(checkpoint.blobs["learner"])
+            self.parts.progressive.restore(checkpoint.blobs["progressive"])
+        except (LearnerError, ValueError) as error:
+            raise TrainerError(f"{checkpoint.id}: {error}") from error
+        self.counts = msgspec.json.decode(checkpoint.blobs["counts"], type=Counts)
+
+
+def _labels(examples: Sequence[Example]) -> Column:
+    labels = [example.label for example in examples]
+    if all(label is None or label.__class__ is float for label in labels):
+        return np.array(labels, np.float64)
+    return np.array([math.nan if label is None else 0.0 for label in labels], np.float64)
+
+
+def _split(holes: Sequence[Hole], position: Position) -> tuple[list[Hole], list[Hole]]:
+    """The parts of `holes` that lie before `position`, and those at or after it."""
+    passed, ahead = [], []
+    for hole in holes:
+        here = position.get(hole.partition, 0)
+        if hole.first < here:
+            passed.append(msgspec.structs.replace(hole, last=min(hole.last, here)))
+        if hole.last > here:
+            ahead.append(msgspec.structs.replace(hole, first=max(hole.first, here)))
+    return passed, ahead

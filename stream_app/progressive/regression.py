@@ -78,8 +78,9 @@ class RegressionScores:
         self._rows += count
         self._sums.add(_terms(kept))
         powers, decay = fade(self._powers, count)
-        self._total = self._total.merged(Moments.of(kept[2], kept[0]))
-        self._faded = self._faded.merged(Moments.of(kept[2], kept[0] * powers), decay)
+        shifted = kept[2] - self._baselines[2]
+        self._total = self._total.merged(Moments.of(shifted, kept[0]))
+        self._faded = self._faded.merged(Moments.of(shifted, kept[0] * powers), decay)
         return kept
 
     def _kept(self, rows: Rows) -> Matrix:

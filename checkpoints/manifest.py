@@ -161,21 +161,22 @@ class _Format(msgspec.Struct):
 
 def _plain(value: object, where: str) -> object:
     """`value` as fresh dicts, lists and scalars of JSON."""
-    if value is None or isinstance(value, bool | str | int):
+    if value is None or isinstance(value, (bool, str, int)):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_plain(item, f"{where}[{row}]") for row, item in enumerate(value)]
     if isinstance(value, msgspec.Struct):
-        value = {field.encode_name: getattr(value, field.name) for field in msgspec.structs.fields(value)}
+        names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
+        value = {written: getattr(value, name) for written, name in names}
     if isinstance(value, Mapping):
         return _plain_object(value, where)
     raise CheckpointError(f"manifest: {where.lstrip('.')} is {value!r}, expected a finite number or other JSON value")
 
 
 def _plain_object(mapping: Mapping[object, object], where: str) -> dict[str, object]:
-    tree = {str(key): _plain(value, f"{where}.{key}") for key, value in mapping.items() if isinstance(key, str | int)}
+    tree = {str(key): _plain(value, f"{where}.{key}") for key, value in mapping.items() if isinstance(key, (str, int))}
     if len(tree) != len(mapping):
         raise CheckpointError(f"manifest: keys of {where.lstrip('.')} are {list(mapping)!r}, expected distinct strings")
     return tree

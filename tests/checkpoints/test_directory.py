@@ -209,6 +209,15 @@ def test_a_head_without_its_package_is_told_as_missing(store: DirectoryStore, tm
         store.load(head)
 
 
+def test_a_manifest_too_large_to_be_read_back_is_not_saved(
+    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("checkpoints.directory.MANIFEST_LIMIT_BYTES", 100)
+    with pytest.raises(CheckpointError, match="expected at most 100"):
+        store.save(sample(2), noted(), SAVED.id)
+    assert store.head() == SAVED.id
+
+
 def test_a_store_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match=r"not saved: .*file"):

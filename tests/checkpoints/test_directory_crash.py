@@ -129,6 +129,27 @@ def test_a_writer_waits_for_the_one_before_it(tmp_path: Path) -> None:
     writer.communicate()
 
 
+def test_a_child_forked_during_a_save_does_not_hold_the_lock(tmp_path: Path) -> None:
+    script = """
+import os, signal, sys
+from pathlib import Path
+from checkpoints.durable import exclusive
+lock = Path(sys.argv[1])
+with exclusive(lock, 1.0):
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+try:
+    with exclusive(lock, 1.0):
+        pass
+finally:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "LOCK")]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=60)
+
+
 def test_a_reader_that_loses_its_package_to_prune_is_told_that_it_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,8 +170,9 @@ def test_a_reader_that_loses_its_package_to_prune_is_told_that_it_is_missing(
 
 def test_nothing_is_moved_into_place_before_it_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a power cut would keep: names move only when all beneath them, and every earlier move, is on the medium."""
+    root = tmp_path / "data" / "store"
     dirty: set[str] = set()
-    write, fsync, rename = os.write, os.fsync, os.rename
+    write, fsync, rename, mkdir = os.write, os.fsync, os.rename, os.mkdir
 
     def name_of(descriptor: int) -> str:
         return str(Path(f"/proc/self/fd/{descriptor}").readlink())
@@ -164,15 +186,20 @@ def test_nothing_is_moved_into_place_before_it_is_flushed(tmp_path: Path, monkey
         dirty.discard(name_of(descriptor))
 
     def spied_rename(source: Path, target: Path) -> None:
-        dirty.discard(str(tmp_path / "tmp"))  # what it holds is never needed again
+        dirty.discard(str(root / "tmp"))  # what it holds is never needed again
         assert dirty == set()
         rename(source, target)
         dirty.add(str(Path(target).parent))
 
+    def spied_mkdir(path: Path, mode: int = 0o777) -> None:
+        mkdir(path, mode)
+        dirty.add(str(Path(path).parent))
+
+    monkeypatch.setattr(os, "mkdir", spied_mkdir)
     monkeypatch.setattr(os, "write", spied_write)
     monkeypatch.setattr(os, "fsync", spied_fsync)
     monkeypatch.setattr(os, "rename", spied_rename)
-    store = DirectoryStore(tmp_path)
+    store = DirectoryStore(root)
     store.save(sample(), noted(), None)
-    assert dirty <= {str(tmp_path / "tmp")}
+    assert dirty <= {str(root / "tmp")}
     assert store.load(sample().id) == sample()

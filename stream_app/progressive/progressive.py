@@ -86,7 +86,8 @@ class Progressive:
         """Append n rows in order, float64 columns of shape (n,); they are copied.
 
         `labels` are nan where unlabelled. `predictions` are numbers, classes for multiclass. `probabilities` of the
-        positive class are None unless binary. Negative `weights` count as 0. `losses` are already weighted.
+        positive class are None unless binary. Negative `weights` count as 0. `losses` are already weighted, 0.0
+        where unlabelled.
         Raises ProgressiveError, with nothing appended, if columns are missing or differ in length.
         """
         count = len(labels)

@@ -117,9 +117,7 @@ class Table:
         self._start = 0
 
     def _loss_since(self, rows: Rows, end: int) -> float:
-        has_label = ~np.isnan(rows.labels[self._start : end])
-        losses = np.where(has_label, rows.losses[self._start : end], 0.0)
-        return sequential_sum(self._since_loss, losses)
+        return sequential_sum(self._since_loss, rows.losses[self._start : end])
 
     def _add(self, rows: Rows, running: Matrix, index: int, examples: int) -> None:
         loss, labelled, unlabelled = (float(running[which, index + 1]) for which in (LOSS, LABELLED, UNLABELLED))

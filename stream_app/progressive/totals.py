@@ -55,7 +55,7 @@ class Totals:
         np.multiply(rows.labels, rows.weights, out=terms[LABEL_SUM, 1:])
         if unlabelled.any():
             terms[UNLABELLED, 1:][unlabelled] = rows.weights[unlabelled]
-            for sum_of in (LOSS, LABELLED, LABEL_SUM):
+            for sum_of in (LABELLED, LABEL_SUM):
                 terms[sum_of, 1:][unlabelled] = 0.0
         return terms
 

@@ -1,0 +1,58 @@
+"""Files to lists of lines, in constant memory. Knows nothing of columns.
+
+Text is Latin-1 on the way in and out, so every byte of the input reaches the output as it was.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, NamedTuple
+
+from tools.csv2vw_parts.errors import ConversionStopped
+
+CHUNK_BYTES = 1 << 18
+STDIN = "-"
+
+
+class Chunk(NamedTuple):
+    """Some lines of a file, without their newlines, and whether they are its first."""
+
+    path: str
+    begins_file: bool
+    lines: list[str]
+
+
+def read_chunks(paths: Sequence[str]) -> Iterator[Chunk]:
+    """Yield the lines of all files, as many at once as are there: a pipe's lines come when they come.
+
+    Reads standard input where `paths` is empty or a path is "-". Raises ConversionStopped (2) for a file that
+    cannot be read; nothing is read before all files are known to open.
+    """
+    for path in paths:
+        if path != STDIN:
+            _opened(path).close()
+    for path in paths or [STDIN]:
+        if path == STDIN:
+            yield from _chunks(path, sys.stdin.buffer)
+        else:
+            with _opened(path) as stream:
+                yield from _chunks(path, stream)
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")  # noqa: PTH123 (pathlib takes longer to import than all of this)
+    except OSError as error:
+        raise ConversionStopped(f"csv2vw: cannot read {path!r}: {error.strerror}") from error
+
+
+def _chunks(path: str, stream: BinaryIO) -> Iterator[Chunk]:
+    rest, begins_file = b"", True
+    while data := stream.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
+        end = data.rfind(b"\n")
+        if end < 0:
+            rest += data
+            continue
+        yield Chunk(path, begins_file, (rest + data[:end]).decode("latin-1").split("\n"))
+        rest, begins_file = data[end + 1 :], False
+    if rest:
+        yield Chunk(path, begins_file, [rest.decode("latin-1")])

@@ -1,0 +1,89 @@
+"""Where a line is cut: a separator as Perl's `split` understands it. Knows nothing of what the fields mean."""
+
+import re
+
+_ESCAPED = {"t": "\t", "f": "\f", "r": "\r"}
+_META = frozenset(".^$*+?()[]{}|")
+_PERL_ONLY = {
+    "[:space:]": r"\s",
+    "[:blank:]": r" \t",
+    "[:digit:]": r"\d",
+    "[:alpha:]": "A-Za-z",
+    "[:alnum:]": "A-Za-z0-9",
+    "[:punct:]": r"!-/:-@\[-`{-~",
+    r"\h": r"[ \t]",
+    r"\R": r"(?:\r\n|[\n-\r])",
+    r"\z": r"\Z",
+}
+
+
+class Separator:
+    """A regular expression that stands between fields.
+
+    `plain` is one character where the expression means "one of these characters", else None; `single_line` then
+    makes all of them that one, so that `str.split` does the work. Raises ValueError for a bad expression.
+    """
+
+    def __init__(self, regex: str) -> None:
+        characters = plain_characters(regex)
+        self.plain = characters[0] if characters else None
+        self._others = characters[1:]
+        try:
+            self._split_at = re.compile(_python_regex(regex), re.ASCII)
+        except re.error as error:
+            raise ValueError(f"{regex!r} is not a regular expression: {error}") from error
+
+    def unified(self, lines: list[str]) -> list[str]:
+        """The lines with every plain separator character written as `plain`; unchanged where there is none."""
+        for other in self._others:
+            lines = [line.replace(other, self.plain or other) for line in lines]
+        return lines
+
+    def fields(self, line: str) -> list[str]:
+        """The fields of a line; as in Perl, empty ones at its end vanish, and groups in the expression are fields.
+
+        >>> Separator("[,;]").fields(",a;b,,")
+        ['', 'a', 'b']
+        >>> Separator("").fields("abc")
+        ['a', 'b', 'c']
+        """
+        fields = line.split(self.plain) if self.plain and not self._others else self._regex_fields(line)
+        while fields and not fields[-1]:
+            fields.pop()
+        return fields
+
+    def _regex_fields(self, line: str) -> list[str]:
+        fields, start = [], 0
+        for match in self._split_at.finditer(line):
+            if match.end() == start:  # Perl never cuts an empty piece off with an empty match
+                continue
+            fields.append(line[start : match.start()])
+            fields.extend(group or "" for group in match.groups())
+            start = match.end()
+        fields.append(line[start:])
+        return fields
+
+
+def plain_characters(regex: str) -> str:
+    r"""The characters of an expression that means "any one of these", or "" where it means more than that.
+
+    >>> plain_characters(";"), plain_characters("[,\\t]"), plain_characters(r"\|"), plain_characters(r"\s+")
+    (';', ',\t', '|', '')
+    """
+    bracketed = len(regex) > 2 and regex[0] == "[" and regex[-1] == "]"
+    body = regex[1:-1] if bracketed else regex
+    characters, rest = "", iter(body)
+    for character in rest:
+        if character == "\\":
+            escaped = next(rest, "a")
+            character = escaped if not escaped.isalnum() else _ESCAPED.get(escaped, "")
+        elif character in ("[]^-" if bracketed else _META):
+            return ""
+        if not character or character == "\n":
+            return ""
+        characters += character
+    return characters if bracketed or len(characters) == 1 else ""
+
+
+def _python_regex(perl_regex: str) -> str:
+    return re.sub(r"\\.|\[:\w+:\]", lambda match: _PERL_ONLY.get(match[0], match[0]), perl_regex)

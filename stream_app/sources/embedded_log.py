@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 from rocksdict import WriteBatch
@@ -49,6 +49,8 @@ class EmbeddedLog:
     opened or when `partitions` is given and the log was created with another number (default at creation: 1).
     """
 
+    keeps_order = True
+
     def __init__(
         self,
         directory: str | Path,
@@ -81,7 +83,9 @@ class EmbeddedLog:
             self._directory.close()
             raise
 
-    async def read(self, position: Position, order: Order | None = None, size: int = 1024) -> AsyncIterator[Records]:
+    async def read(
+        self, position: Position, order: Order | None = None, size: int = 1024
+    ) -> AsyncGenerator[Records, None]:
         """See Source.read. Gives way to other tasks at least once per 1,024 records."""
         merge = Merge(self._find, position, self._retention.start, self._end)
         since_pause = 0

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,8 @@ class FileSource:
     Raises SourceError for a file that is missing or cannot be read, naming it, and for a position after the end.
     """
 
+    keeps_order = True
+
     def __init__(self, paths: str | Path | Sequence[str | Path], split: Split) -> None:
         names = [paths] if isinstance(paths, str | Path) else paths
         self._paths = [Path(name) for name in names]
@@ -35,7 +37,9 @@ class FileSource:
             if not path.is_file():
                 raise SourceError(f"file {path} is {'not a file' if path.exists() else 'missing'}; give a path to read")
 
-    async def read(self, position: Position, order: Order | None = None, size: int = 1024) -> AsyncIterator[Records]:
+    async def read(
+        self, position: Position, order: Order | None = None, size: int = 1024
+    ) -> AsyncGenerator[Records, None]:
         """See Source.read. One partition has one order only, so `order` changes nothing.
 
         Gives way to other tasks at least once per 1,024 records.

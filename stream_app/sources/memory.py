@@ -3,7 +3,7 @@
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Final
 
 from stream_app.sources.appends import Router
@@ -35,6 +35,8 @@ class MemorySource:
     `append` never fails. Nothing is ever forgotten. Offsets, partitions and order are those of the embedded log.
     """
 
+    keeps_order = True
+
     def __init__(
         self,
         payloads: Sequence[bytes] = (),
@@ -56,7 +58,9 @@ class MemorySource:
         if payloads:
             self._add(0, payloads)
 
-    async def read(self, position: Position, order: Order | None = None, size: int = 1024) -> AsyncIterator[Records]:
+    async def read(
+        self, position: Position, order: Order | None = None, size: int = 1024
+    ) -> AsyncGenerator[Records, None]:
         """See Source.read. Raises Crash where a CRASH lies."""
         merge = Merge(self._find, position, dict.fromkeys(self._end, 0), self._end)
         for records in merge.follow(order or [], size):

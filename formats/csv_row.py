@@ -70,7 +70,7 @@ class CsvRow:
     def labelled(self, payload: bytes, label: object) -> bytes:
         cells = self._cells(payload)
         index = self._special["label"]
-        if cells[index] not in self._schema.missing:
+        if not self._schema.is_missing(cells[index]):
             raise FormatError(f"{self._schema.label}: the event has one already: {cells[index]!r}")
         text = label if isinstance(label, str) else str(label)
         self._labels.text_value(text, str(self._schema.label))
@@ -118,15 +118,15 @@ class CsvRow:
         return rows[0] if rows else []
 
     def _example(self, cells: list[str]) -> Example:
-        get = self._special.get
+        get, is_missing = self._special.get, self._schema.is_missing
         example = Example()
-        if (index := get("label")) is not None and (raw := cells[index]) not in self._schema.missing:
+        if (index := get("label")) is not None and not is_missing(raw := cells[index]):
             example.label = self._labels.text_value(raw, self._columns[index])
-        if (index := get("weight")) is not None and (raw := cells[index]) not in self._schema.missing:
+        if (index := get("weight")) is not None and not is_missing(raw := cells[index]):
             example.weight = weight(number_text(raw, self._columns[index]), self._columns[index])
         if (index := get("id")) is not None:
             example.id = cells[index] or None
-        if (index := get("time")) is not None and (raw := cells[index]) not in self._schema.missing:
+        if (index := get("time")) is not None and not is_missing(raw := cells[index]):
             example.time_s = event_time(raw, self._columns[index])
         if self._reads == "text" and self._plan is not None:
             head = self._labels.written(example.label, example.weight)

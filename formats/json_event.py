@@ -48,8 +48,16 @@ class JsonEvent:
         return Decoded(examples, dead)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Lines of JSON. A body that is one JSON array is cut by `split_array`."""
-        yield from (line for raw in stream if (line := raw.strip()))
+        """Lines of JSON; or, where the first line is no JSON by itself or an array, one value: its items, or itself."""
+        lines = (line for raw in stream if (line := raw.strip()))
+        first = next(lines, b"")
+        if not first:
+            return
+        if first.startswith(b"[") or not _is_json(first):
+            yield from _items(b"\n".join([first, *lines]))
+            return
+        yield first
+        yield from lines
 
     def labelled(self, payload: bytes, label: object) -> bytes:
         event = orjson.loads(payload)
@@ -180,6 +188,23 @@ class JsonEvent:
     def _action_head(self, label: Label, index: int) -> bytes:
         is_taken = isinstance(label, Bandit) and label.action == index
         return self._labels.written(label, 1.0).encode() if is_taken else b""
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _items(text: bytes) -> list[bytes]:
+    """The items of an array, or the value itself; text that is no JSON stays as it is, for `decode` to refuse."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text.split(b"\n")
+    return [orjson.dumps(item) for item in value] if isinstance(value, list) else [orjson.dumps(value)]
 
 
 def _fields(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:

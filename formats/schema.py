@@ -34,7 +34,7 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     `label`, `weight`, `id` and `time` name fields of flat records. `labels` maps label values to what is learnt.
     `drop` leaves fields out. `namespaces` groups fields; `unlisted` says where the others go: to the default
     namespace, or nowhere. A field with `available_at = "label"` is known only after the fact and never a feature.
-    `missing` lists texts that mean: no value.
+    `missing` lists texts that mean: no value; by default that is an empty CSV cell, and no text in JSON.
     """
 
     label: str | None = None
@@ -43,7 +43,7 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     id: str | None = None
     time: str | None = None
     drop: list[str] = []
-    missing: list[str] = msgspec.field(default_factory=lambda: [""])
+    missing: list[str] | None = None
     unlisted: Literal["default", "drop"] = "default"
     namespaces: dict[str, list[str]] = {}
     fields: dict[str, Field] = {}
@@ -78,9 +78,13 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             return None
         return namespace, field.rename or name
 
+    def is_missing(self, cell: str) -> bool:
+        """Whether a CSV cell holds no value."""
+        return not cell if self.missing is None else cell in self.missing
+
     def value(self, name: str, raw: Value) -> Value:
         """The value of a field from JSON, typed and checked. Raises FormatError naming field, value and type."""
-        if raw is None or (isinstance(raw, str) and raw in self.missing):
+        if raw is None or (self.missing is not None and isinstance(raw, str) and raw in self.missing):
             return None
         match self.fields.get(name, Field()).type:
             case "number":
@@ -96,7 +100,9 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def cell(self, name: str, text: str) -> Value:
         """The value of a CSV cell: without a type, text that is written as a number is one."""
-        if self.fields.get(name, Field()).type is not None or text in self.missing:
+        if self.is_missing(text):
+            return None
+        if self.fields.get(name, Field()).type is not None:
             return self.value(name, text)
         try:
             return number_text(text, name)

@@ -1,6 +1,1 @@
-"""Learners: what can be learnt with, one file each; `LEARNERS` names them."""
-
-from learners.river import River
-from learners.vw import VW
-
-LEARNERS = {"vw": VW, "river": River}
+"""Learners: what can be learnt with, one file each; `stream_app/wiring.py` lists them."""

@@ -43,11 +43,15 @@ class Learner(Protocol):
 
     One writer: only the trainer calls `learn` and `restore`, on the event-loop thread, never while `predict` runs.
     Equal sequences of examples give equal `state()` bytes, however they were cut into batches, and whatever the order
-    of the feature dicts. Every prediction is finite; one that is not is counted in `nan_predictions` and reads 0.
+    of the feature dicts. Every prediction is finite.
     """
 
     traits: "Traits"
-    nan_predictions: int
+
+    @property
+    def nan_predictions(self) -> int:
+        """How many predictions were not finite, and so read 0: a sign that the learner has diverged."""
+        ...
 
     def learn(self, examples: Sequence[Example]) -> Learnt:
         """Predict, then update, row by row. An unlabelled example is predicted and counted, not learnt."""

@@ -35,7 +35,7 @@ class River:
         self._task = task
         self._model = build(arguments)
         self._takes_weights = _takes_weights(self._model)
-        self.nan_predictions = 0
+        self._nan_predictions = 0
         self.traits = Traits(
             kind="river",
             arguments=arguments,
@@ -43,6 +43,11 @@ class River:
             reads="features",
             label_kind="class" if task == "multiclass" else "number",
         )
+
+    @property
+    def nan_predictions(self) -> int:
+        """How often river's answer was not a finite number."""
+        return self._nan_predictions
 
     def learn(self, examples: Sequence[Example]) -> Learnt:
         predictions = np.full(len(examples), np.nan)
@@ -98,7 +103,7 @@ class River:
         value = float(raw)
         if math.isfinite(value):
             return value
-        self.nan_predictions += 1
+        self._nan_predictions += 1
         return 0.0
 
 

@@ -35,6 +35,8 @@ _REFUSED = {
     "--active": "it waits for a network peer", "--span_server": "it waits for a network peer",
     "--json": "set events.format instead", "--dsjson": "set events.format instead",
     "--csv": "set events.format instead", "--lda": "the binding cannot feed it",
+    "-p": "use --predictions", "--predictions": "use --predictions",
+    "-P": "use --progress", "--progress": "use --progress",
     "-t": "use weir predict", "--testonly": "use weir predict",
 }  # fmt: skip
 
@@ -49,13 +51,21 @@ _MODEL_DIR = "/dev/shm"
 class VW:
     """`Learner` for any arguments of Vowpal Wabbit that learn from examples one by one.
 
-    `progress` is VW's `-P`. With a `console`, VW's own header, table and summary (after `finish`) go there.
+    `progress` is VW's `-P`, `predictions` the file of its `-p`. With a `console`, VW's own header, table and summary
+    (after `finish`) go there.
     Raises LearnerError for arguments that VW refuses, or that would leave the stream, the process or the machine.
     """
 
-    def __init__(self, arguments: str = "", progress: str | None = None, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        arguments: str = "",
+        progress: str | None = None,
+        console: Console | None = None,
+        predictions: str | None = None,
+    ) -> None:
         self._command = _command(arguments)
-        self._progress = ["-P", progress] if progress else []
+        self._reporting = ["-P", progress] if progress else []
+        self._reporting += ["-p", predictions] if predictions else []
         self._log = _Log(console)
         self._open([])
         self.traits = self._traits(arguments)
@@ -135,7 +145,7 @@ class VW:
 
     def _open(self, extra: list[str]) -> None:
         try:
-            self._vw: Any = pylibvw.vw([*self._command, *self._progress, *extra], self._log.binding)
+            self._vw: Any = pylibvw.vw([*self._command, *self._reporting, *extra], self._log.binding)
         except RuntimeError as error:
             raise LearnerError(f"VW: {error} (arguments: {shlex.join(self._command)})") from error
         self._label_type = self._vw._get_label_type()

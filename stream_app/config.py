@@ -127,8 +127,15 @@ class Settings(_Section, frozen=True):
         )
 
 
-def load(path: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from `path` (default: weir.toml if it is there), overridden by the environment. Raises ConfigError."""
+def load(
+    path: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    override: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Settings from `path` (default: weir.toml if it is there), overridden by the environment, then by `override`.
+
+    Raises ConfigError that names the setting.
+    """
     if path is None and Path(DEFAULT_FILE).exists():
         path = DEFAULT_FILE
     tree = _read(path) if path is not None else {}
@@ -137,7 +144,20 @@ def load(path: str | None = None, environment: Mapping[str, str] | None = None) 
             name = f"WEIR_{section}_{key}".upper()
             raise ConfigError(f"{path}: {section}.{key} is a secret; set {name} or {name}_FILE instead")
     _override(tree, os.environ if environment is None else environment)
-    return of(tree, path or "defaults")
+    for name, changes in (override or {}).items():
+        tree.setdefault(name, {}).update(changes)
+    return of(tree, path or "settings")
+
+
+def replaced(settings: Settings, section: str, **changes: Any) -> Settings:
+    """The settings with some of one section changed, and checked again. Raises ConfigError."""
+    try:
+        new = msgspec.structs.replace(getattr(settings, section), **changes)
+    except SchemaError as error:
+        raise ConfigError(str(error)) from error
+    changed: Settings = msgspec.structs.replace(settings, **{section: new})
+    _check(changed, "settings")
+    return changed
 
 
 def of(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
@@ -230,5 +250,3 @@ def _check(settings: Settings, origin: str) -> None:
         "".encode(settings.events.encoding)
     except LookupError as error:
         raise ConfigError(f"{origin}: events.encoding: {settings.events.encoding!r} is no known encoding") from error
-    if settings.events.format == "csv" and settings.schema.label is None:
-        raise ConfigError(f"{origin}: schema.label: required for CSV, the name of the label's column")

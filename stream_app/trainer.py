@@ -6,7 +6,7 @@ what it does is a function of the records it is given, so a restart that gives t
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -16,7 +16,7 @@ from checkpoints.checkpoint import Checkpoint
 from checkpoints.manifest import Hole, LearnerSpec, Manifest, Model
 from formats.example import Dead, Example
 from formats.format import Format
-from learners.learner import Column, Learner, LearnerError
+from learners.learner import Column, Learner, LearnerError, Learnt
 from stream_app.dedupe import DedupeWindow
 from stream_app.progressive import Progressive
 from stream_app.sources.source import Position, Records
@@ -84,6 +84,7 @@ class Trainer:
         self._ahead: list[Hole] = []
         self._order_lost_at: Position | None = None
         self._stretches = [OpenStretch(None)]
+        self.observer: Callable[[Learnt], None] | None = None
 
     @property
     def parent(self) -> str | None:
@@ -197,6 +198,8 @@ class Trainer:
     def _learn_slice(self, examples: list[Example], records: Records) -> None:
         learner = self.parts.learner
         learnt = learner.learn(examples)
+        if self.observer is not None:
+            self.observer(learnt)
         predictions, losses = learnt.predictions, learnt.losses
         if learnt.rejected:
             for rejected in learnt.rejected:

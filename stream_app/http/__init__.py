@@ -1,0 +1,1 @@
+"""HTTP: routes by subject. The only folder that knows aiohttp."""

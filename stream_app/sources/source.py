@@ -1,6 +1,6 @@
 """The Source seam: where events come from and are appended to. Knows bytes and offsets, never what they mean."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -46,7 +46,10 @@ class Source(Protocol):
     them is acknowledged. On restart: `read(position)` gives exactly the records from that position on, each once.
     """
 
-    def read(self, position: Position, order: Order = ..., size: int = ...) -> AsyncIterator[Records]:
+    keeps_order: bool
+    """Whether `read` alone gives the same interleaving of partitions each time, without being told an order."""
+
+    def read(self, position: Position, order: Order = ..., size: int = ...) -> AsyncGenerator[Records, None]:
         """Micro-batches of at most `size` records from `position` on.
 
         Where `order` is given, its runs are delivered first and exactly so; afterwards the source's own order.

@@ -1,0 +1,62 @@
+"""`weir`: the command line. Puts the commands together, and turns every foreseen error into one line."""
+
+import sys
+from importlib.metadata import entry_points
+
+import click
+
+from checkpoints.errors import CheckpointError
+from formats.example import FormatError
+from formats.schema import SchemaError
+from learners.learner import LearnerError
+from stream_app.commands.check import check
+from stream_app.commands.checkpoints import checkpoints, rollback
+from stream_app.commands.predict import predict
+from stream_app.commands.serve import serve
+from stream_app.commands.train import train
+from stream_app.config import ConfigError
+from stream_app.http.client import ClientError
+from stream_app.service import ServiceError
+from stream_app.sources.source import SourceError
+from stream_app.trainer import TrainerError
+
+FORESEEN = (
+    CheckpointError, ClientError, ConfigError, FormatError, LearnerError, SchemaError, ServiceError, SourceError,
+    TrainerError, OSError,
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="weir", prog_name="weir")
+def cli() -> None:
+    """Learn from a stream of labelled events, one by one, and serve the model while it learns.
+
+    Example: weir demo
+    """
+
+
+for command in (serve, train, predict, checkpoints, rollback, check):
+    cli.add_command(command)
+# What stands on the service rather than in it (produce, demo, bench) lives in tools/ and registers itself.
+for entry in entry_points(group="weir.commands"):
+    cli.add_command(entry.load(), entry.name)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed or check not passed, 2 wrong use or something not as it must be."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.Abort:
+        _end("interrupted", 1)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        _end(error.format_message() + hint, 2)
+    except FORESEEN as error:
+        _end(str(error), 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _end(message: str, code: int) -> None:
+    click.echo(f"weir: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,91 @@
+"""`weir train`: learn files to their end, as VW does."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stream_app import config as configuration
+from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.config import ConfigError, Settings
+from stream_app.training import TrainJob
+from stream_app.training import train as learn_files
+
+
+@click.command(
+    epilog='Example: weir train flights.vw --format vw --vw-args "--loss_function logistic -q ff" --out models'
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@config_option
+@json_option
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["vw", "json", "csv"]),
+    help="How events are written; default events.format.",
+)
+@click.option("--vw-args", metavar="ARGS", help="Arguments of VW; default learner.args.")
+@click.option("--label", metavar="COLUMN", help="CSV: the column of the label; default schema.label.")
+@click.option("--labels", metavar="NAME=NUMBER,...", help="What label values are learnt as; default schema.labels.")
+@click.option("--out", metavar="DIR", help="Keep the model as a checkpoint in this folder.")
+@click.option("-p", "--predictions", metavar="FILE", help="Write the prediction made before each update, one a line.")
+@click.option(
+    "-P",
+    "--progress",
+    metavar="N",
+    help="Rows of the table: every N examples, or at weights growing N.N-fold. Default 2.0.",
+)
+def train(
+    files: tuple[str, ...],
+    config: str | None,
+    is_json: bool,
+    format_: str | None,
+    vw_args: str | None,
+    label: str | None,
+    labels: str | None,
+    out: str | None,
+    predictions: str | None,
+    progress: str | None,
+) -> None:
+    """Learn FILEs to their end, in order; print the progressive table and summary that VW prints, on stderr."""
+    has_file = config is not None or Path(configuration.DEFAULT_FILE).exists()
+    if format_ == "vw" and vw_args is None and not has_file:
+        vw_args = ""
+    is_task_given = has_file or vw_args is None
+    settings = _settings(config, format_, vw_args)
+    schema: dict[str, Any] = {"label": label} if label is not None else {}
+    if labels is not None:
+        schema["labels"] = _label_names(labels)
+    settings = configuration.replaced(settings, "schema", **schema)
+    job = TrainJob(
+        settings=settings, files=files, out=out, predictions=predictions, progress=progress, is_task_given=is_task_given
+    )
+    trained = asyncio.run(learn_files(job, sys.stderr))
+    if is_json:
+        print_json(trained)
+    elif trained.checkpoint is not None:
+        click.echo(trained.checkpoint)
+
+
+def _settings(config: str | None, format_: str | None, vw_args: str | None) -> Settings:
+    override: dict[str, dict[str, Any]] = {}
+    if format_ is not None:
+        override["events"] = {"format": format_}
+    if vw_args is not None:
+        override["learner"] = {"kind": "vw", "args": vw_args}
+    return configuration.load(config, override=override)
+
+
+def _label_names(text: str) -> dict[str, float]:
+    names = {}
+    for pair in text.split(","):
+        name, equals, value = pair.rpartition("=")
+        try:
+            names[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise ConfigError(f"--labels: {pair!r} is not NAME=NUMBER, as in YES=1,NO=-1")
+    return names

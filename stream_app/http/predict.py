@@ -1,0 +1,25 @@
+"""`POST /predict`: the live model's answer."""
+
+import time
+
+from aiohttp import web
+
+from stream_app.http.metrics import PREDICT_SECONDS
+from stream_app.http.replies import SERVICE, reply
+
+
+def routes() -> list[web.RouteDef]:
+    """The routes of this subject."""
+    return [web.post("/predict", predict)]
+
+
+async def predict(request: web.Request) -> web.Response:
+    """One event gives one answer, a list of them a list."""
+    body = (await request.read()).strip()
+    started = time.perf_counter()
+    query = request.rel_url.query
+    is_explained = query.get("explain", "0") not in ("0", "")
+    answers = request.app[SERVICE].serving.predict(body, query.get("id"), is_explained)
+    PREDICT_SECONDS.observe(time.perf_counter() - started)
+    is_many = len(answers) > 1 or body.startswith(b"[")
+    return reply(answers if is_many else answers[0])

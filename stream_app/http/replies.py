@@ -1,0 +1,84 @@
+"""What every route answers with: JSON, and errors in one form. Knows the errors of all layers and their status."""
+
+import re
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, HeadMoved
+from formats.example import FormatError
+from learners.learner import LearnerError
+from stream_app.service import Service, ServiceError
+from stream_app.serving import AlreadyLabelled, EventTooLarge, UnknownId
+from stream_app.sources.source import SourceError, SourceFull
+from stream_app.trainer import TrainerError
+
+SERVICE = web.AppKey("service", Service)
+
+_STATUS: list[tuple[type[Exception], int, str]] = [
+    (FormatError, 400, "invalid_event"),
+    (msgspec.ValidationError, 400, "invalid_body"),
+    (msgspec.DecodeError, 400, "invalid_json"),
+    (LearnerError, 400, "not_possible"),
+    (ServiceError, 400, "not_possible"),
+    (UnknownId, 404, "unknown_id"),
+    (AlreadyLabelled, 409, "already_labelled"),
+    (EventTooLarge, 413, "too_large"),
+    (CheckpointMissing, 404, "unknown_checkpoint"),
+    (CheckpointDamaged, 409, "checkpoint_damaged"),
+    (HeadMoved, 409, "head_moved"),
+    (CheckpointError, 503, "checkpoint_failed"),
+    (TrainerError, 409, "checkpoint_does_not_fit"),
+    (SourceFull, 503, "source_full"),
+    (SourceError, 503, "source_failed"),
+]
+_FIELD = re.compile(r"((?:\[\d+\]\.?)?[\w.^-]*): ")
+_AT = re.compile(r" - at `\$\.?(.*)`")
+
+
+class Unauthorized(Exception):
+    """A route that changes something, without the token."""
+
+
+class Overloaded(Exception):
+    """More requests under way than http.max_waiting."""
+
+
+def reply(value: object, status: int = 200) -> web.Response:
+    """The value as JSON."""
+    body = orjson.dumps(value, default=msgspec.to_builtins, option=orjson.OPT_NON_STR_KEYS)
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def error_reply(status: int, code: str, message: str, field: str | None = None) -> web.Response:
+    """`{"error": {"code", "message", "field"}}`."""
+    answer = reply({"error": {"code": code, "message": message, "field": field}}, status)
+    if status in (429, 503):
+        answer.headers["Retry-After"] = "1"
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def of_error(error: Exception) -> web.Response:
+    """The reply for an error of any layer; raises it again if nobody foresaw it."""
+    if isinstance(error, Unauthorized):
+        return error_reply(401, "unauthorized", str(error))
+    if isinstance(error, Overloaded):
+        return error_reply(429, "overloaded", str(error))
+    if isinstance(error, web.HTTPException):
+        return error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+    for kind, status, code in _STATUS:
+        if isinstance(error, kind):
+            return error_reply(status, code, str(error), _field(str(error)))
+    raise error
+
+
+def _field(message: str) -> str | None:
+    """The field that a message is about: `label: …`, or msgspec's `… - at `$.label``."""
+    at = _AT.search(message)
+    if at is not None:
+        return at[1] or None
+    named = _FIELD.match(message)
+    return named[1].rstrip(".") or None if named is not None else None

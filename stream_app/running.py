@@ -1,0 +1,40 @@
+"""Runs a service until it is told to stop: HTTP, learning, signals, and an orderly end."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+from collections.abc import Callable
+
+from stream_app.http.app import build_app, listen
+from stream_app.service import Service
+
+
+async def run(service: Service, started: Callable[[int], None]) -> None:
+    """Serve and learn until SIGTERM, SIGINT or `service.stop`; then take a last checkpoint.
+
+    `started` is told the port once requests are answered. Raises what ended learning before its time.
+    """
+    why = "stopped"
+    runner = None
+    learning: asyncio.Task[None] | None = None
+    try:
+        runner, port = await listen(build_app(service), service.settings.http)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, service.stop)
+        learning = asyncio.create_task(service.run())
+        # What was made so far lives as long as the process: a collection need not walk it while requests wait.
+        gc.collect()
+        gc.freeze()
+        started(port)
+        await learning
+        why = "SIGTERM"
+    finally:
+        if learning is not None and not learning.done():
+            learning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await learning
+        if runner is not None:
+            await runner.cleanup()
+        await service.close(why)

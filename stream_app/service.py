@@ -1,0 +1,277 @@
+"""The service: one process that learns from a source, serves the model it is learning, and takes checkpoints of it."""
+
+import asyncio
+import logging
+import os
+import time
+from contextlib import ExitStack, aclosing
+from pathlib import Path
+
+import msgspec
+
+from checkpoints.checkpoint import Checkpoint, Note
+from checkpoints.errors import CheckpointError, HeadMoved
+from checkpoints.lineage import lineage, resolve
+from checkpoints.manifest import Hole
+from stream_app import wiring
+from stream_app.config import Settings
+from stream_app.journal import Journal
+from stream_app.remembered import RememberedEvents
+from stream_app.serving import Serving
+from stream_app.sources.owner import hold
+from stream_app.sources.source import Order, Records
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+"""How long to wait after a checkpoint that could not be saved."""
+
+
+class ServiceError(Exception):
+    """What a caller asked of the service cannot be done. The message says why."""
+
+
+class Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"exceptions": "except"}):
+    """What `POST /rollback` asks for: a checkpoint, whether to learn again from there, and what to leave out then."""
+
+    id: str
+    replay: bool = False
+    exceptions: list[Hole] = []
+
+
+class Service:
+    """Owns every part for as long as it runs. Learning, saving and rolling back take turns, one whole step at a time.
+
+    Made, it has restored the newest checkpoint and opened the source; `run` learns until `stop`; `close` takes a last
+    checkpoint. Killed at any moment, the next one goes on from the newest checkpoint and ends in the same bytes.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        state = Path(settings.state.dir)
+        state.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opened:
+            opened.callback(os.close, hold(state / "OWNER"))
+            learner = wiring.build_learner(settings)
+            format_ = wiring.build_format(settings, learner.traits)
+            self.store = wiring.build_store(settings)
+            self.dead_letters = wiring.build_dead_letters(settings)
+            opened.callback(self.dead_letters.close)
+            self.trainer = wiring.build_trainer(settings, learner, format_, self.dead_letters)
+            self._head = self._restore()
+            self._journal = Journal(state / "order.journal")
+            opened.callback(self._journal.close)
+            remembered = RememberedEvents(state / "remembered", settings.state.remember, settings.state.remember_s)
+            opened.callback(remembered.close)
+            self.source = wiring.build_source(settings, format_)
+            self._opened = opened.pop_all()
+        self.serving = Serving(self.trainer, self.source, remembered, settings.events.max_bytes)
+        self._is_running = False
+        self.checkpoint_error: str | None = None
+        self._turn = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self.is_stopping = False
+        self._is_rewound = False
+        self._saving: asyncio.Task[str] | None = None
+        self._started_at = self._saved_at = time.monotonic()
+        self._saved_records = self.trainer.counts.records
+
+    @property
+    def lag(self) -> int:
+        """Records in the source that are not learnt yet."""
+        return sum(end - self.trainer.position.get(part, 0) for part, end in self.source.end().items())
+
+    def status(self) -> dict[str, object]:
+        """What it is doing, in one object."""
+        trainer = self.trainer
+        total = trainer.parts.progressive.report()["total"]
+        figures = total if isinstance(total, dict) else {}
+        return {
+            "name": self.settings.model.name,
+            "task": self.settings.model.task,
+            "model": trainer.live_id,
+            "checkpoint": self._head,
+            "checkpoint_error": self.checkpoint_error,
+            "ready": not self.problems(),
+            "position": {str(part): offset for part, offset in sorted(trainer.position.items())},
+            "lag": self.lag,
+            "examples": figures.get("examples"),
+            "average_loss": figures.get("average_loss"),
+            "since_last": figures.get("since_last"),
+            **msgspec.to_builtins(trainer.counts),
+            "predictions": self.serving.predictions,
+            "labels": self.serving.labels,
+            "exact_resume": trainer.parts.learner.traits.exact_resume,
+            "uptime_s": round(time.monotonic() - self._started_at, 1),
+        }
+
+    def problems(self) -> list[str]:
+        """Why a client should not rely on this service now; empty while it may."""
+        problems = [] if self._is_running else ["not learning yet"]
+        nan = self.trainer.parts.learner.nan_predictions
+        if nan:
+            problems.append(f"{nan} predictions were not finite: the learner has diverged; roll back")
+        if self.checkpoint_error is not None:
+            problems.append(f"the last checkpoint was not saved: {self.checkpoint_error}")
+        return problems
+
+    async def run(self) -> None:
+        """Learn until `stop`. Raises what makes going on impossible; nothing learnt is lost by that."""
+        self._is_running = True
+        while not self.is_stopping:
+            order = self._order()
+            self._is_rewound = False
+            records_of = self.source.read(dict(self.trainer.position), order, self.settings.source.batch)
+            async with aclosing(records_of) as batches:
+                async for records in batches:
+                    async with self._turn:
+                        if self.is_stopping or self._is_rewound:
+                            break
+                        await self._learn(records)
+                        await self._save_if_due()
+                else:
+                    await self._rest()
+
+    def stop(self) -> None:
+        """Let `run` end after the micro-batch under way, within a second."""
+        self.is_stopping = True
+        self._woken.set()
+
+    async def close(self, why: str = "stopped") -> None:
+        """Take a last checkpoint if anything was learnt since, and let go of everything."""
+        try:
+            async with self._turn:
+                await self._save(why)
+        finally:
+            await self.source.close()
+            self._opened.close()
+
+    async def checkpoint(self, why: str = "on demand") -> str:
+        """Take a checkpoint now; returns its id. Raises CheckpointError where it cannot be saved."""
+        async with self._turn:
+            return await self._save(why)
+
+    async def rollback(self, wanted: Rollback) -> str:
+        """Take the model of an older checkpoint; returns the id of the checkpoint that records it.
+
+        With `replay`, learn again from its position, passing over the exceptions; else go on from the present one.
+        Raises CheckpointError for an unknown or damaged checkpoint, ServiceError for exceptions without a replay.
+        """
+        if wanted.exceptions and not wanted.replay:
+            raise ServiceError("except: only a replay can leave something out; set replay")
+        async with self._turn:
+            return await self._roll_back(wanted)
+
+    def _order(self) -> Order:
+        """The order in which the records after the restored position were learnt before, as far as it is known."""
+        order = self._journal.order_after(self.trainer.position)
+        if self._journal.is_new and self._head is not None and not self.source.keeps_order and self.lag:
+            self.trainer.order_is_lost()
+        return order
+
+    async def _learn(self, records: Records) -> None:
+        if not records.payloads:
+            return
+        if len(self.source.end()) > 1:
+            self._journal.note(records.partition, records.offset, len(records.payloads))
+        for _ in self.trainer.learn(records):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def _rest(self) -> None:
+        """The source has ended, as a file does: keep serving what was learnt."""
+        async with self._turn:
+            await self._save("end of the source")
+        while not self.is_stopping and not self._is_rewound:
+            self._woken.clear()
+            await self._woken.wait()
+
+    async def _save_if_due(self) -> None:
+        if self._saving is not None:
+            if self._saving.done():
+                await self._settle()
+            return
+        new = self.trainer.counts.records - self._saved_records
+        age_s = time.monotonic() - self._saved_at
+        settings = self.settings.checkpoints
+        if self.checkpoint_error is not None and age_s < RETRY_S:
+            return
+        if new >= settings.every_events:
+            self._begin_save(f"every {settings.every_events} events")
+        elif new and age_s >= settings.every_s:
+            self._begin_save(f"every {settings.every_s:g} s")
+
+    def _begin_save(self, why: str) -> None:
+        """Take a snapshot now; write it while learning goes on."""
+        checkpoint = self.trainer.snapshot()
+        self._saved_records = self.trainer.counts.records
+        self._saved_at = time.monotonic()
+        self._saving = asyncio.create_task(asyncio.to_thread(self._write, checkpoint, why, self._head))
+
+    def _write(self, checkpoint: Checkpoint, why: str, head: str | None) -> str:
+        """In a thread: everything that touches the disk."""
+        note = Note.now(why, checkpoint.manifest.versions["weir"])
+        model_id = self.store.save(checkpoint, note, head)
+        keep = self.settings.checkpoints.keep
+        self.store.prune(keep, [summary.id for summary in self.store.list()[:keep]])
+        return model_id
+
+    async def _settle(self) -> None:
+        """Wait for the checkpoint being written, if any. A failure is kept for /status and tried again later."""
+        if self._saving is None:
+            return
+        saving, self._saving = self._saving, None
+        try:
+            self._head = await saving
+        except CheckpointError as error:
+            self.trainer.settle(is_saved=False)
+            self._saved_records = -1
+            self.checkpoint_error = str(error)
+            log.error("checkpoint not saved: %s", error)
+            if isinstance(error, HeadMoved):
+                raise
+            return
+        self.trainer.settle(is_saved=True)
+        self.checkpoint_error = None
+        self._journal.forget(self.trainer.position)
+        self._release()
+        log.info("checkpoint %s", self._head)
+
+    async def _save(self, why: str) -> str:
+        """Take a checkpoint and wait until it is durable. Where nothing was learnt since, it is the last one."""
+        await self._settle()
+        if self._head is None or self.trainer.counts.records != self._saved_records:
+            self._begin_save(why)
+            await self._settle()
+        if self._head is None or self.checkpoint_error is not None:
+            raise CheckpointError(self.checkpoint_error or "checkpoint not saved")
+        return self._head
+
+    async def _roll_back(self, wanted: Rollback) -> str:
+        await self._settle()
+        model_id = await asyncio.to_thread(resolve, self.store, wanted.id)
+        checkpoint = await asyncio.to_thread(self.store.load, model_id)
+        if wanted.replay:
+            self.trainer.replay_from(checkpoint, wanted.exceptions)
+            self._journal.rewind(self.trainer.position)
+            self._is_rewound = True
+            self._woken.set()
+        else:
+            self.trainer.skip_to_here(checkpoint)
+        self._saved_records = -1
+        return await self._save(f"rollback to {model_id}")
+
+    def _restore(self) -> str | None:
+        head = self.store.head()
+        if head is not None:
+            self.trainer.restore(self.store.load(head))
+            log.info("restored %s at %s", head, self.trainer.live_id)
+        return head
+
+    def _release(self) -> None:
+        """Retention may forget what no kept checkpoint of this lineage would read again."""
+        if self.settings.source.retain_s is None and self.settings.source.retain_bytes is None:
+            return
+        kept = [summary.manifest for summary in lineage(self._head, self.store.list()) if summary.manifest]
+        if kept:
+            self.source.release(kept[-1].position)

@@ -1,0 +1,214 @@
+"""Bounded training: learn files to their end, print the progressive table, keep the model. No service, no clock."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from checkpoints import open_store
+from checkpoints.checkpoint import CheckpointStore, Note
+from learners.learner import Learner, Learnt
+from learners.vw import VW
+from stream_app import wiring
+from stream_app.config import ConfigError, Settings
+from stream_app.progressive import HEADER, format_row
+from stream_app.sources.file import FileSource
+from stream_app.trainer import Trainer
+
+BATCH = 512
+"""Records read at once; the trainer cuts them into micro-batches."""
+
+
+class TrainJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What to learn and where the results go."""
+
+    settings: Settings
+    files: Sequence[str]
+    out: str | None = None
+    predictions: str | None = None
+    progress: str | None = None
+    is_task_given: bool = True
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a finished run, as VW counts them; None where VW prints none."""
+
+    examples: int
+    weighted_examples: float | None
+    weighted_label_sum: float | None
+    average_loss: float | None
+    total_features: int | None
+    dead_letters: int
+    seconds: float
+    examples_per_s: float
+    checkpoint: str | None
+
+
+class BuriedLetters:
+    """Dead letters of a bounded run: counted, and handed on one by one."""
+
+    def __init__(self, err: TextIO) -> None:
+        self._err = err
+
+    def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
+        self._err.write(f"dead letter {partition}:{offset}: {reason}\n")
+
+
+async def train(job: TrainJob, err: TextIO) -> Trained:
+    """Learn the files of the job, once, in order. The table and what went wrong go to `err` as they come."""
+    store = open_store(job.out) if job.out is not None else None
+    if store is not None and (head := store.head()) is not None:
+        raise ConfigError(f"--out {job.out}: holds a model already ({head[:19]}…); name an empty folder")
+    table = _VWTable(err, job.files) if job.settings.learner.kind == "vw" else _OwnTable(err)
+    learner, settings = _learner(job, table)
+    format_ = wiring.build_format(settings, learner.traits)
+    trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err))
+    if isinstance(table, _OwnTable):
+        table.begin(trainer, job.predictions)
+    started = time.perf_counter()
+    async for records in FileSource(job.files, format_.split).read({}, size=BATCH):
+        for _ in trainer.learn(records):
+            pass
+        table.update()
+    checkpoint = _save(trainer, store) if store is not None else None
+    seconds = time.perf_counter() - started
+    return table.finish(trainer, learner, seconds, checkpoint)
+
+
+def _learner(job: TrainJob, table: "_Table") -> tuple[Learner, Settings]:
+    settings = job.settings
+    if settings.learner.kind != "vw":
+        return wiring.build_learner(settings), settings
+    arguments = settings.learner_args if job.is_task_given else settings.learner.args or ""
+    vw = VW(arguments, job.progress, table.write, job.predictions)
+    if not job.is_task_given:
+        model = msgspec.structs.replace(settings.model, task=wiring.task_of(vw.traits))
+        settings = msgspec.structs.replace(settings, model=model)
+    return vw, settings
+
+
+def _save(trainer: Trainer, store: CheckpointStore) -> str:
+    checkpoint = trainer.snapshot()
+    version = checkpoint.manifest.versions["weir"]
+    return store.save(checkpoint, Note.now("end of weir train", version), None)
+
+
+class _VWTable:
+    """VW's own table and summary, as VW says them: only what names files is filled in, as the binding has no file."""
+
+    def __init__(self, err: TextIO, files: Sequence[str]) -> None:
+        self._err = err
+        self._files = files
+        self._line = ""
+        self._figures: dict[str, str] = {}
+
+    def write(self, text: str) -> None:
+        """Take the next piece of VW's output."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._print(line)
+
+    def update(self) -> None:
+        """VW prints by itself."""
+
+    def finish(self, trainer: Trainer, learner: Learner, seconds: float, checkpoint: str | None) -> Trained:
+        """Have VW print its summary, and read the figures from it."""
+        if isinstance(learner, VW):
+            learner.finish()
+        examples = int(self._figures.get("number of examples", "0"))
+        total = self._figures.get("total feature number")
+        return Trained(
+            examples=examples,
+            weighted_examples=_number(self._figures.get("weighted example sum")),
+            weighted_label_sum=_number(self._figures.get("weighted label sum")),
+            average_loss=_number(self._figures.get("average loss")),
+            total_features=int(total) if total is not None else None,
+            dead_letters=trainer.counts.dead_letters,
+            seconds=seconds,
+            examples_per_s=examples / seconds if seconds else 0.0,
+            checkpoint=checkpoint,
+        )
+
+    def _print(self, line: str) -> None:
+        if line.startswith(("[warning]", "[info]")):
+            return
+        name, equals, value = line.partition(" = ")
+        if equals:
+            self._figures[name] = value
+        if name == "Reading datafile":
+            line = f"Reading datafile = {' '.join(self._files)}"
+        elif name == "num sources":
+            line = f"num sources = {len(self._files)}"
+        self._err.write(f"{line}\n")
+
+
+class _OwnTable:
+    """The same layout for learners that print no table of their own."""
+
+    def __init__(self, err: TextIO) -> None:
+        self._err = err
+        self._printed = 0
+
+    def begin(self, trainer: Trainer, predictions: str | None) -> None:
+        """Print the header, and write predictions to a file from now on, where one is asked for."""
+        self._trainer = trainer
+        self._predictions = Path(predictions).open("w", encoding="utf-8") if predictions else None  # noqa: SIM115
+        if self._predictions is not None:
+            trainer.observer = self._write_predictions
+        self._err.write(f"{HEADER}\n")
+
+    def write(self, text: str) -> None:
+        """Learners of this kind say nothing themselves."""
+
+    def update(self) -> None:
+        """Print the rows that have come since the last call."""
+        rows = self._trainer.parts.progressive.table()
+        for row in rows[self._printed :]:
+            self._err.write(f"{format_row(row)}\n")
+        self._printed = len(rows)
+
+    def finish(self, trainer: Trainer, learner: Learner, seconds: float, checkpoint: str | None) -> Trained:
+        """Print the summary and return it."""
+        if self._predictions is not None:
+            self._predictions.close()
+        total = trainer.parts.progressive.report()["total"]
+        figures = msgspec.convert(total, _Totals)
+        self._err.write(
+            f"\nfinished run\nnumber of examples = {figures.examples}\n"
+            f"weighted example sum = {figures.weighted_examples:.6f}\n"
+            f"average loss = {'n.a.' if figures.average_loss is None else f'{figures.average_loss:.6f}'}\n"
+        )
+        return Trained(
+            examples=figures.examples,
+            weighted_examples=figures.weighted_examples,
+            weighted_label_sum=figures.weighted_label_sum,
+            average_loss=figures.average_loss,
+            total_features=None,
+            dead_letters=trainer.counts.dead_letters,
+            seconds=seconds,
+            examples_per_s=figures.examples / seconds if seconds else 0.0,
+            checkpoint=checkpoint,
+        )
+
+    def _write_predictions(self, learnt: Learnt) -> None:
+        if self._predictions is not None:
+            self._predictions.writelines(f"{value:.6f}\n" for value in learnt.predictions)
+
+
+class _Totals(msgspec.Struct):
+    examples: int
+    weighted_examples: float
+    weighted_label_sum: float | None
+    average_loss: float | None
+
+
+_Table = _VWTable | _OwnTable
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None

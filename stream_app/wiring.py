@@ -1,0 +1,181 @@
+"""The one place that names concrete classes: settings in, parts that fit each other out."""
+
+import functools
+import platform
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from checkpoints import open_store
+from checkpoints.checkpoint import CheckpointStore
+from checkpoints.manifest import Model
+from formats.csv_row import CsvRow
+from formats.format import Format
+from formats.json_event import JsonEvent
+from formats.labels import Labels
+from formats.vw_text import VwText
+from learners.learner import Learner, LearnerError, Traits
+from learners.river import River
+from learners.vw import VW
+from stream_app.config import ConfigError, Settings, Task
+from stream_app.dead_letters import DeadLetters
+from stream_app.dedupe import DedupeWindow
+from stream_app.progressive import Progressive
+from stream_app.sources.embedded_log import EmbeddedLog
+from stream_app.sources.file import FileSource
+from stream_app.sources.memory import MemorySource
+from stream_app.sources.source import Source
+from stream_app.trainer import DeadLetterBox, Identity, Parts, Trainer
+
+_LIBRARIES = ("weir", "vowpalwabbit", "river", "numpy")
+
+
+def build_learner(settings: Settings) -> Learner:
+    """The learner of `[learner]`. Raises LearnerError, or ConfigError where it does not fit the task."""
+    learner = LEARNERS[settings.learner.kind](settings)
+    _check_task(settings.model.task, learner.traits)
+    return learner
+
+
+def task_of(traits: Traits) -> Task:
+    """The task that a learner's labels stand for, where the user has not said."""
+    if traits.label_kind == "number":
+        return "binary" if traits.is_signed else "regression"
+    return "multiclass" if traits.label_kind == "class" else "bandit"
+
+
+def build_format(settings: Settings, traits: Traits) -> Format:
+    """The format of `[events]` for a learner of these traits."""
+    return FORMATS[settings.events.format](settings, traits)
+
+
+def build_trainer(settings: Settings, learner: Learner, format_: Format, dead_letters: DeadLetterBox) -> Trainer:
+    """A trainer at the very beginning."""
+    progressive = Progressive(settings.model.task, settings.progressive.window, settings.progressive.fading)
+    dedupe = DedupeWindow(settings.events.dedupe_window)
+    return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters), identity(settings))
+
+
+def build_source(settings: Settings, format_: Format) -> Source:
+    """The source of `[source]`. Raises ConfigError for an unknown scheme, SourceError if it cannot be opened."""
+    scheme, colon, place = settings.source.url.partition(":")
+    if not colon or scheme not in SOURCES:
+        known = ", ".join(f"{name}:" for name in sorted(SOURCES))
+        raise ConfigError(
+            f"source.url: {settings.source.url!r}: expected one of {known} and a place, e.g. log:data/log"
+        )
+    return SOURCES[scheme](settings, place, format_)
+
+
+def build_store(settings: Settings) -> CheckpointStore:
+    """The store of `[checkpoints]`."""
+    return open_store(settings.checkpoints.url)
+
+
+def build_dead_letters(settings: Settings) -> DeadLetters:
+    """The dead letters in the state folder."""
+    return DeadLetters(Path(settings.state.dir, "dead_letters"), settings.state.dead_letters)
+
+
+def identity(settings: Settings) -> Identity:
+    """The part of every manifest that stays the same while a service runs."""
+    model = settings.model
+    return Identity(
+        model=Model(name=model.name, task=model.task, owner=model.owner, metadata=model.metadata),
+        schema={"events": settings.events.format, **msgspec.to_builtins(settings.schema)},
+        versions={"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        platform=f"{platform.system()} {platform.machine()}",
+        git_commit=_git_commit(),
+    )
+
+
+def _vw(settings: Settings) -> Learner:
+    return VW(settings.learner_args)
+
+
+def _river(settings: Settings) -> Learner:
+    if settings.model.task == "bandit":
+        raise ConfigError("model.task: river learns no bandits here; expected binary, regression or multiclass")
+    return River(settings.learner_args, settings.model.task)
+
+
+def _json(settings: Settings, traits: Traits) -> Format:
+    return JsonEvent(_labels(settings, traits), settings.schema, traits.reads)
+
+
+def _vw_text(settings: Settings, traits: Traits) -> Format:
+    return VwText(Labels(traits.label_kind, traits.classes), traits.reads, traits.is_multiline)
+
+
+def _csv(settings: Settings, traits: Traits) -> Format:
+    if settings.schema.label is None:
+        raise ConfigError("schema.label: required for CSV, the name of the label's column")
+    events = settings.events
+    return CsvRow(_labels(settings, traits), settings.schema, traits.reads, events.columns, events.encoding)
+
+
+def _log(settings: Settings, place: str, format_: Format) -> Source:
+    source = settings.source
+    return EmbeddedLog(
+        place,
+        partitions=source.partitions,
+        retain_s=source.retain_s,
+        retain_bytes=source.retain_bytes,
+        max_record_bytes=settings.events.max_bytes,
+    )
+
+
+def _file(settings: Settings, place: str, format_: Format) -> Source:
+    return FileSource(place, split=format_.split)
+
+
+def _memory(settings: Settings, place: str, format_: Format) -> Source:
+    return MemorySource(partitions=settings.source.partitions or 1)
+
+
+LEARNERS: dict[str, Callable[[Settings], Learner]] = {"vw": _vw, "river": _river}
+FORMATS: dict[str, Callable[[Settings, Traits], Format]] = {"json": _json, "vw": _vw_text, "csv": _csv}
+SOURCES: dict[str, Callable[[Settings, str, Format], Source]] = {"log": _log, "file": _file, "memory": _memory}
+
+
+def _labels(settings: Settings, traits: Traits) -> Labels:
+    names = settings.schema.labels
+    if names:
+        return Labels(traits.label_kind, traits.classes, dict(names))
+    if settings.model.task == "binary" and traits.label_kind == "number":
+        return Labels.binary(traits.is_signed)
+    return Labels(traits.label_kind, traits.classes)
+
+
+def _check_task(task: Task, traits: Traits) -> None:
+    fitting = {
+        "binary": {"number"},
+        "regression": {"number"},
+        "multiclass": {"class", "text"},
+        "bandit": {"bandit", "text"},
+    }
+    if traits.label_kind not in fitting[task]:
+        raise ConfigError(
+            f"model.task: {task!r} does not fit learner.args {traits.arguments!r}, whose labels are of kind "
+            f"{traits.label_kind!r}: set model.task to {task_of(traits)!r} or change learner.args"
+        )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError as error:
+        raise LearnerError(f"{name} is not installed: run `pip install weir`") from error
+
+
+@functools.cache
+def _git_commit() -> str | None:
+    """The commit of the folder that the service runs in: the user's configuration and code, not Weir's."""
+    try:
+        run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() or None if run.returncode == 0 else None

@@ -1,12 +1,12 @@
 """csv2vw against recorded runs of the scripts that it replaces, and against what those runs do not show."""
 
-import io
 import json
 import random
 import shutil
 import subprocess
 import sys
 import tracemalloc
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,11 @@ class Run:
             data = content.encode() if isinstance(content, str) else content
             (self.folder / f"{name}.csv").write_bytes(data)
         if stdin is not None:
-            self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            (self.folder / "stdin").write_bytes(stdin)
         self.capfd.readouterr()
-        code = main(arguments)
+        with (self.folder / "stdin").open() if stdin is not None else nullcontext(sys.stdin) as file:
+            self.monkeypatch.setattr("sys.stdin", file)
+            code = main(arguments)
         return code, *self.capfd.readouterr()
 
 

@@ -5,15 +5,15 @@ All but `Labels`, whose classes must not change, are emptied when they are full:
 """
 
 import re
+from collections.abc import Sequence
 
 TABLE_ENTRIES = 1 << 18
 """Of all columns' tables together."""
 LABEL_NUMBERS_KEPT = 1 << 12
 LONGEST_KEPT = 64
 """Longer values seldom come again and are not kept."""
-
 _SPACE = r"[ \t\n\r\f\v]"
-_DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?"
+_DECIMAL = r"(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:e[+-]?[0-9]++)?+"
 _NAN = r"(?:1\.?#)?[qs]?nan[qs]?(?:\((?:[0-9]+|0x[0-9a-f]+|0b[01]+)\))?"
 _NOT_FINITE = rf"inf(?:inity)?|1\.?#(?:inf(?:inity)?|ind)0*|{_NAN}"
 _SIGNED = rf"{_SPACE}*[+-]?(?:{_DECIMAL}|{_NOT_FINITE}){_SPACE}*"
@@ -32,21 +32,58 @@ def looks_like_number(value: str) -> bool:
 class Marks(dict[str, str]):
     """Value -> what stands before it in a VW line: ` name:` for a number, ` name=` for a text."""
 
-    __slots__ = ("category", "entries", "number")
+    __slots__ = ("_entries", "_kinds", "category", "number")
 
-    def __init__(self, name: str, entries: int = 1 << 14) -> None:
+    def __init__(self, name: str, entries: int) -> None:
         super().__init__()
         self.number = f" {name}:"
         self.category = f" {name}="
-        self.entries = entries
+        self._entries = entries
+        self._kinds = [_are_words, _are_numbers, _are_whole]
 
     def __missing__(self, value: str) -> str:
-        mark = self.number if value.isdecimal() or _NUMBER.fullmatch(value) else self.category
-        if len(self) >= self.entries:
+        mark = self.number if looks_like_number(value) else self.category
+        if len(self) >= self._entries:
             self.clear()
         if len(value) <= LONGEST_KEPT:
             self[value] = mark
         return mark
+
+    def shared(self, values: Sequence[str]) -> str | None:
+        """The mark of all these values at once, if they are all digits, numbers or letters, as they have been so far.
+
+        >>> marks = Marks("name", entries=10)
+        >>> [marks.shared(values) for values in (["1", "20"], ["-.5", "1"], ["SAN", "SFO"], ["a", "1"], ["1", "20"])]
+        [' name:', ' name:', ' name=', None, None]
+        """
+        while self._kinds:
+            if self._kinds[-1](values):
+                return self.category if self._kinds[-1] is _are_words else self.number
+            self._kinds.pop()
+        return None
+
+
+def _are_whole(values: Sequence[str]) -> bool:
+    return all(values) and "0".join(values).isdecimal()
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
+    """Numbers for Python and Perl both; Python alone allows `_`, and more characters as space."""
+    text = "0".join(values)
+    if "_" in text or not text.isascii() or not text.isprintable():
+        return False
+    try:
+        for _ in map(float, values):
+            pass
+    except ValueError:
+        return False
+    return True
+
+
+def _are_words(values: Sequence[str]) -> bool:
+    """Letters only, or nothing at all, and no letters that might be an inf or nan."""
+    text = "x".join(values)
+    return text.isalpha() and "nan" not in (small := text.lower()) and "inf" not in small
 
 
 class Labels(dict[str, str]):

@@ -3,9 +3,10 @@
 Text is Latin-1 on the way in and out, so every byte of the input reaches the output as it was.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from io import BufferedReader
 
 from tools.csv2vw_parts.errors import ConversionStopped
 
@@ -13,41 +14,43 @@ CHUNK_BYTES = 1 << 18
 STDIN = "-"
 
 
-class Chunk(NamedTuple):
+class Chunk:
     """Some lines of a file, without their newlines, and whether they are its first."""
 
-    path: str
-    begins_file: bool
-    lines: list[str]
+    __slots__ = ("begins_file", "lines", "path")
+
+    def __init__(self, path: str, begins_file: bool, lines: list[str]) -> None:
+        self.path = path
+        self.begins_file = begins_file
+        self.lines = lines
 
 
 def read_chunks(paths: Sequence[str]) -> Iterator[Chunk]:
     """Yield the lines of all files, as many at once as are there: a pipe's lines come when they come.
 
     Reads standard input where `paths` is empty or a path is "-". Raises ConversionStopped (2) for a file that
-    cannot be read; nothing is read before all files are known to open.
+    cannot be read, and before anything is read if it is not there at all.
     """
     for path in paths:
-        if path != STDIN:
-            _opened(path).close()
+        if path != STDIN and not os.path.exists(path):  # noqa: PTH110 (pathlib takes longer to import than all of this)
+            raise ConversionStopped(f"csv2vw: cannot read {path!r}: No such file or directory")
     for path in paths or [STDIN]:
-        if path == STDIN:
-            yield from _chunks(path, sys.stdin.buffer)
-        else:
-            with _opened(path) as stream:
-                yield from _chunks(path, stream)
+        with _opened(path) as stream:
+            yield from _chunks(path, stream)
 
 
-def _opened(path: str) -> BinaryIO:
+def _opened(path: str) -> BufferedReader:
     try:
-        return open(path, "rb")  # noqa: PTH123 (pathlib takes longer to import than all of this)
+        if path == STDIN:
+            return open(sys.stdin.fileno(), "rb", closefd=False)
+        return open(path, "rb")  # noqa: PTH123
     except OSError as error:
         raise ConversionStopped(f"csv2vw: cannot read {path!r}: {error.strerror}") from error
 
 
-def _chunks(path: str, stream: BinaryIO) -> Iterator[Chunk]:
+def _chunks(path: str, stream: BufferedReader) -> Iterator[Chunk]:
     rest, begins_file = b"", True
-    while data := stream.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
+    while data := stream.read1(CHUNK_BYTES):
         end = data.rfind(b"\n")
         if end < 0:
             rest += data

@@ -4,7 +4,7 @@ Rows that are as wide as they should be go through column by column, which costs
 any other row goes through `Conversion.row`, which is the definition of what a row becomes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 
 from tools.csv2vw_parts.columns import TABLE_ENTRIES, Labels, Marks
@@ -83,8 +83,6 @@ class Conversion:
         self.names = fields if self._has_header else [str(column) for column in range(len(fields))]
         entries = max(64, TABLE_ENTRIES // len(fields))
         self._marks = [Marks(name, entries) for name in self.names]
-        # A column counts as whole numbers until the first block in which it is something else.
-        self._is_whole = [True] * len(fields)
         self._tails = self._cut_at(last)
         self._tails.needs_new_cut = True
         if not self._has_header:
@@ -93,10 +91,6 @@ class Conversion:
         return lines[1:]
 
     def _cut_at(self, first: int) -> Tails:
-        self._template = [""] * (2 * first + 2)
-        for column in range(first):
-            if column != self.label:
-                self._template[2 * column + 1] = self._marks[column].number
         return Tails(first, self._marks, self._labels, self.label, self._separator.plain or ",")
 
     def _block(self, lines: list[str]) -> str:
@@ -112,27 +106,24 @@ class Conversion:
         columns = list(zip(*[line.split(separator, first) for line in lines], strict=False))
         if height < 2 or len(columns) <= first:
             raise IrregularRow
-        slots = self._template * height
         width = 2 * first + 2
-        labels, slots[width - 1 :: width] = zip(*itemgetter(*columns[first])(tails), strict=True)
+        slots = [""] * (width * height)
+        labels, texts = zip(*itemgetter(*columns[first])(tails), strict=True)
         tails.count(height)
-        for index in range(first):
+        if first > self.label and "\n" in texts and not all(columns[first - 1]):
+            raise IrregularRow
+        for index, (marks, column) in enumerate(zip(self._marks, columns[:-1], strict=False)):
             if index != self.label:
-                self._fill(slots, index, columns[index], width)
+                shared = marks.shared(column)
+                slots[2 * index + 1 :: width] = itemgetter(*column)(marks) if shared is None else [shared] * height
+                slots[2 * index + 2 :: width] = column
         if self.label < first:
             labels = itemgetter(*columns[self.label])(self._labels)
         row = self._next_row
         self._next_row += height
+        slots[width - 1 :: width] = texts
         slots[0::width] = [f"{label} {n}|f" for label, n in zip(labels, range(row, self._next_row), strict=True)]
         return "".join(slots)
-
-    def _fill(self, slots: list[str], index: int, column: Sequence[str], width: int) -> None:
-        slots[2 * index + 2 :: width] = column
-        if self._is_whole[index]:
-            if all(column) and "".join(column).isdecimal():
-                return
-            self._is_whole[index] = False
-        slots[2 * index + 1 :: width] = itemgetter(*column)(self._marks[index])
 
     def _warn_unlabelled(self, width: int, label: str) -> None:
         if not self._warned:

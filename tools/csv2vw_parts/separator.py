@@ -4,6 +4,7 @@ import re
 
 _ESCAPED = {"t": "\t", "f": "\f", "r": "\r"}
 _META = frozenset(".^$*+?()[]{}|")
+_ZERO_WIDTH = re.compile(r"\(\?|\\[ABGZbz]|[$^]")
 _PERL_ONLY = {
     "[:space:]": r"\s",
     "[:blank:]": r" \t",
@@ -32,6 +33,7 @@ class Separator:
             self._split_at = re.compile(_python_regex(regex), re.ASCII)
         except re.error as error:
             raise ValueError(f"{regex!r} is not a regular expression: {error}") from error
+        self._may_be_empty = self._split_at.search("") is not None or _ZERO_WIDTH.search(regex) is not None
 
     def unified(self, lines: list[str]) -> list[str]:
         """The lines with every plain separator character written as `plain`; unchanged where there is none."""
@@ -47,12 +49,19 @@ class Separator:
         >>> Separator("").fields("abc")
         ['a', 'b', 'c']
         """
-        fields = line.split(self.plain) if self.plain and not self._others else self._regex_fields(line)
+        if self.plain:
+            for other in self._others:
+                line = line.replace(other, self.plain)
+            fields = line.split(self.plain)
+        elif self._may_be_empty:
+            fields = self._perl_split(line)
+        else:
+            fields = [field or "" for field in self._split_at.split(line)]
         while fields and not fields[-1]:
             fields.pop()
         return fields
 
-    def _regex_fields(self, line: str) -> list[str]:
+    def _perl_split(self, line: str) -> list[str]:
         fields, start = [], 0
         for match in self._split_at.finditer(line):
             if match.end() == start:  # Perl never cuts an empty piece off with an empty match

@@ -12,7 +12,7 @@ NEW_AT_MOST = 5
 
 
 class IrregularRow(Exception):
-    """A row that is not as wide as the header, or ends in empty columns: for the caller to convert singly."""
+    """A row that is narrower than the header, or ends in empty columns: for the caller to convert singly."""
 
 
 class Tails(dict[str, tuple[str, str]]):
@@ -39,7 +39,7 @@ class Tails(dict[str, tuple[str, str]]):
         values = tail.split(self._separator)
         while values and not values[-1]:
             values.pop()
-        if not values or self._label >= len(values):
+        if self._label >= len(values):
             raise IrregularRow
         label = self._labels[values[self._label]] if self._label >= 0 else ""
         features = [marks[value] + value for marks, value in zip(self._marks, values, strict=False)]

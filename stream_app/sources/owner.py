@@ -32,7 +32,7 @@ def hold(path: Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise SourceHeld(
-            f"log {path.parent} is in use by {_describe(path)}: stop it, or send events to its HTTP address"
+            f"{path.parent} is in use by {_describe(path)}: stop it, or send events to its HTTP address"
         ) from error
     _write(descriptor)
     return descriptor

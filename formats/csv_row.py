@@ -93,7 +93,7 @@ class CsvRow:
                 raise FormatError(f"schema.{role}: no column {name!r} in {', '.join(columns)}")
         self._columns = columns
         self._special = {role: columns.index(name) for role, name in special.items() if name is not None}
-        self._plan = Shapes(self._schema, self._schema.cell).plan((), [("", name) for name in columns])
+        self._plan = Shapes(self._schema, self._schema.cell).row_plan(columns)
 
     def _cells(self, payload: bytes) -> list[str]:
         cells = self._parse(payload)

@@ -102,15 +102,23 @@ class JsonEvent:
         if raw.__class__ is not dict:
             raise FormatError(f"features: expected an object, got {type(raw).__name__}")
         get = event.get
-        schema = self._schema
         label = get("label")
-        if label is None and schema.label is not None:
-            label = _field(raw, schema.label)
-        value = self._labels.value(label)
+        if label is None and self._schema.label is not None:
+            label = _field(raw, self._schema.label)
+        value, head = self._labels.known(label)
         importance = get("weight")
-        importance = 1.0 if importance is None else weight(number(importance, "weight"))
-        example = Example(value, importance, id=_id(get("id")), time_s=_time(get("ts")))
-        self._fill(example, raw)
+        example = Example(value, id=get("id"), time_s=get("ts"))
+        if importance is not None:
+            example.weight = weight(number(importance, "weight"))
+            head = self._labels.written(value, example.weight).encode()
+        if example.id.__class__ is not str:
+            example.id = _id(example.id)
+        if example.time_s is not None:
+            example.time_s = event_time(example.time_s)
+        if self._reads == "text":
+            example.text = head + self._features_text(raw)
+        else:
+            example.features = self._features(raw)
         return example
 
     def _fill(self, example: Example, raw: dict[str, Any]) -> None:
@@ -121,20 +129,11 @@ class JsonEvent:
             example.features = self._features(raw)
 
     def _features_text(self, raw: dict[str, Any]) -> bytes:
-        key: list[object] = []
-        values: list[Any] = []
-        for name, value in raw.items():
-            if value.__class__ is dict:
-                key.append((name, *value))
-                values += value.values()
-            else:
-                key.append(name)
-                values.append(value)
-        shape = tuple(key)
+        shape = tuple([(name, *value) if value.__class__ is dict else name for name, value in raw.items()])
         plan = self._shapes.known(shape)
         if plan is None:
-            plan = self._shapes.plan(shape, _fields(raw))
-        return plan.text(values)
+            plan = self._shapes.object_plan(shape, raw)
+        return plan.text(raw)
 
     def _features(self, raw: dict[str, Any]) -> Features:
         values: list[Any] = []

@@ -7,6 +7,8 @@ import msgspec
 from formats.example import Bandit, FormatError, Label, LabelKind
 from formats.numbers import number, number_text, weight, written
 
+_KNOWN = 4_096
+
 _EXPECTED: dict[LabelKind, str] = {
     "number": "a number",
     "class": "a whole number",
@@ -25,6 +27,7 @@ class Labels:
         self.kind = kind
         self.classes = classes
         self.names = names or {}
+        self._known: dict[object, tuple[Label, bytes]] = {}
 
     @classmethod
     def binary(cls, is_signed: bool) -> "Labels":
@@ -47,6 +50,20 @@ class Labels:
                 return _bandit(raw, field)
             case "text":
                 return _label_text(raw, field)
+
+    def known(self, raw: object) -> tuple[Label, bytes]:
+        """`value(raw)`, and how it is written without a weight; remembered, as labels repeat."""
+        try:
+            return self._known[raw]
+        except KeyError:
+            value = self.value(raw)
+        except TypeError:  # an object cannot be looked up
+            value = self.value(raw)
+            return value, self.written(value, 1.0).encode()
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        found = self._known[raw] = value, self.written(value, 1.0).encode()
+        return found
 
     def text_value(self, raw: str, field: str = "label") -> Label:
         """The same for a label that arrives as text (a CSV cell)."""

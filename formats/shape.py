@@ -14,8 +14,10 @@ from formats.numbers import written
 from formats.schema import Schema
 from formats.vw_text import escape, escape_name
 
-CACHED_VALUES = 16_384
-"""Values remembered per field; a column of rarer values than that is computed anew each time."""
+CACHED_VALUES = 262_144
+"""Values remembered, over all fields; then all are forgotten and remembered anew."""
+
+CACHED_FIELDS = 65_536
 
 CACHED_SHAPES = 4_096
 
@@ -26,23 +28,22 @@ Convert = Callable[[str, Any], Value]
 class VwTokens(dict[Hashable, bytes]):
     """What each value of one field is as VW tokens, each led by a blank: b' Origin=MCO', b' Distance:447', b''."""
 
-    def __init__(self, field: str, name: str, convert: Convert) -> None:
+    def __init__(self, field: str, name: str, shapes: "Shapes") -> None:
         super().__init__()
         self._field = field
         self._name = escape_name(name)
-        self._convert = convert
+        self._shapes = shapes
 
     def __missing__(self, raw: Hashable) -> bytes:
         token = self.of(raw)
-        if len(self) >= CACHED_VALUES:
-            self.clear()
         # 1, 1.0 and True are one key, and are written alike.
         self[raw] = token
+        self._shapes.remembered()
         return token
 
     def of(self, raw: object) -> bytes:
         """The tokens of one value. Raises FormatError."""
-        value = self._convert(self._field, raw)
+        value = self._shapes.convert(self._field, raw)
         if value is None:
             text = ""
         elif isinstance(value, str):
@@ -54,20 +55,28 @@ class VwTokens(dict[Hashable, bytes]):
         return _utf8(self._field, text)
 
 
+Part = tuple[bytes, str | None, Callable[[Any], Sequence[Any]], Sequence[VwTokens]]
+"""One namespace of a line: how it opens, where its values stand, how they are taken, the tables that write them."""
+
+
 class Plan:
-    """How records of one shape become the feature part of a VW line: per namespace, its values' tables in order."""
+    """How records of one shape become the feature part of a VW line: per namespace, its values' tables in order.
 
-    def __init__(self, parts: Sequence[tuple[str, Sequence[int], Sequence[VwTokens]]]) -> None:
-        self._parts = [(_opening(namespace), _getter(indexes), tables) for namespace, indexes, tables in parts]
+    A record is whatever the shape's fields are found in: a row of cells, or an object of values and objects of values.
+    """
 
-    def text(self, values: Sequence[Any]) -> bytes:
-        """`|f a=x b:2 |g c:1` for the values of a record, in the order of the names that the plan was made for."""
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+
+    def text(self, record: Any) -> bytes:
+        """`|f a=x b:2 |g c:1` for a record of this shape."""
         sections = []
-        for opening, get, tables in self._parts:
+        for opening, place, get, tables in self._parts:
+            values = get(record if place is None else record[place])
             try:
-                sections.append(opening + b"".join(map(getitem, tables, get(values))))
+                sections.append(opening + b"".join(map(getitem, tables, values)))
             except TypeError:  # a list cannot be looked up
-                sections.append(opening + b"".join(map(VwTokens.of, tables, get(values))))
+                sections.append(opening + b"".join(map(VwTokens.of, tables, values)))
         return b" ".join(sections)
 
 
@@ -75,38 +84,71 @@ class Shapes:
     """The plans for all shapes seen, made on demand. `convert` types a value; `schema` says where its field goes."""
 
     def __init__(self, schema: Schema, convert: Convert) -> None:
+        self.convert = convert
         self._schema = schema
-        self._convert = convert
         self._tables: dict[tuple[str, str], VwTokens] = {}
         self._plans: dict[Hashable, Plan] = {}
+        self._room = CACHED_VALUES
 
     def known(self, key: Hashable) -> Plan | None:
         """The plan known by `key`, if any: so that the caller need not list the fields again."""
         return self._plans.get(key)
 
-    def plan(self, key: Hashable, fields: Iterable[tuple[str, str]]) -> Plan:
-        """A new plan, from (namespace, field) pairs in the order of the values, known by `key` from now on."""
-        if len(self._plans) >= CACHED_SHAPES:
+    def row_plan(self, columns: Sequence[str]) -> Plan:
+        """The plan for rows whose cells are these columns."""
+        fields = [("", name, index) for index, name in enumerate(columns)]
+        return Plan([self._part(namespace, None, part) for namespace, part in self._placed(fields).items()])
+
+    def object_plan(self, key: Hashable, record: dict[str, Any]) -> Plan:
+        """A new plan for objects like `record`, with objects in it as namespaces; known by `key` from now on."""
+        if len(self._plans) >= CACHED_SHAPES or len(self._tables) >= CACHED_FIELDS:
             self._plans.clear()
             self._tables.clear()
-        plan = self._plans[key] = Plan(self._parts(list(fields)))
+            self._room = CACHED_VALUES
+        fields: list[tuple[str, str, Hashable]] = []
+        for name, value in record.items():
+            if isinstance(value, dict):
+                fields += [(name, field, (name, field)) for field in value]
+            else:
+                fields.append(("", name, (None, name)))
+        placed = self._placed(fields)
+        plan = self._plans[key] = Plan([self._object_part(namespace, part) for namespace, part in placed.items()])
         return plan
 
-    def _parts(self, fields: list[tuple[str, str]]) -> list[tuple[str, list[int], list[VwTokens]]]:
+    def remembered(self) -> None:
+        """One more value is remembered; when there are too many, all are forgotten."""
+        self._room -= 1
+        if self._room < 0:
+            for table in self._tables.values():
+                table.clear()
+            self._room = CACHED_VALUES
+
+    def _placed(self, fields: Sequence[tuple[str, str, Hashable]]) -> dict[str, list[tuple[str, str, Any]]]:
+        """Per namespace, in canonical order: name, field and where its value stands. At least one namespace."""
         placed = []
-        for index, (namespace, field) in enumerate(fields):
+        for number, (namespace, field, key) in enumerate(fields):
             home = self._schema.home(field, namespace)
             if home is not None:
-                placed.append((*home, index, field))
-        parts: dict[str, tuple[list[int], list[VwTokens]]] = {}
-        for namespace, name, index, field in sorted(placed):
-            indexes, tables = parts.setdefault(namespace, ([], []))
-            indexes.append(index)
-            tables.append(self._table(field, name))
-        return [(namespace, *part) for namespace, part in parts.items()] or [("", [], [])]
+                placed.append((*home, number, field, key))
+        parts: dict[str, list[tuple[str, str, Any]]] = {}
+        for namespace, name, _, field, key in sorted(placed, key=itemgetter(0, 1, 2)):
+            parts.setdefault(namespace, []).append((name, field, key))
+        return parts or {"": []}
+
+    def _object_part(self, namespace: str, part: list[tuple[str, str, Any]]) -> Part:
+        places = {key[0] for _, _, key in part}
+        if len(places) != 1:
+            opening, _, _, tables = self._part(namespace, None, part)
+            keys = [key for _, _, key in part]
+            return opening, None, lambda record: [_found(record, key) for key in keys], tables
+        return self._part(namespace, places.pop(), [(name, field, key[1]) for name, field, key in part])
+
+    def _part(self, namespace: str, place: str | None, part: list[tuple[str, str, Any]]) -> Part:
+        tables = [self._table(field, name) for name, field, _ in part]
+        return _opening(namespace), place, _getter([key for _, _, key in part]), tables
 
     def _table(self, field: str, name: str) -> VwTokens:
-        return self._tables.setdefault((field, name), VwTokens(field, name, self._convert))
+        return self._tables.setdefault((field, name), VwTokens(field, name, self))
 
 
 def features_of(
@@ -128,10 +170,15 @@ def _opening(namespace: str) -> bytes:
     return f"|{escape_name(namespace)}".encode() if namespace else b"|"
 
 
-def _getter(indexes: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:
-    if len(indexes) > 1:
-        return itemgetter(*indexes)
-    return lambda values: [values[index] for index in indexes]
+def _getter(keys: Sequence[Any]) -> Callable[[Any], Sequence[Any]]:
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda record: [record[key] for key in keys]
+
+
+def _found(record: dict[str, Any], key: tuple[str | None, str]) -> Any:
+    place, name = key
+    return record[name] if place is None else record[place][name]
 
 
 def _utf8(field: str, text: str) -> bytes:

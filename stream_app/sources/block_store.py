@@ -13,6 +13,7 @@ from rocksdict import AccessType, DBCompressionType, DBRecoveryMode, Options, Rd
 
 from stream_app.sources.blocks import LAST_OFFSET, Block, BlockHead, block_key, decode, decode_head, offset_of
 from stream_app.sources.source import Position, SourceError, SourceFull
+from stream_app.sources.wal import check_wals
 
 _ACKED = struct.Struct(">QL")
 _START = b"\xff\xffstart"
@@ -164,6 +165,7 @@ class BlockStore:
     def _check_complete(self) -> None:
         """Read-only, so that a log that is refused is left as it was found."""
         acked = self._read_acked()
+        check_wals(self._path)
         self._open_db_to_read()
         try:
             seq = self._last_seq()

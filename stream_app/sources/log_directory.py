@@ -1,6 +1,7 @@
 """The directory of an embedded log: who owns it, which format it has, and the blocks in it."""
 
 import os
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ class LogFormat(msgspec.Struct, frozen=True):
 
     version: int
     partitions: int
+    crc32: int
+    """Of "version partitions"."""
 
 
 class LogDirectory:
@@ -56,6 +59,8 @@ class LogDirectory:
             raise SourceError(f"log {self.path} is damaged: FORMAT holds {content!r}: {error}") from error
         if stored.version > VERSION:
             raise SourceError(f"log {self.path} has format {stored.version}, newer than {VERSION}: use a newer version")
+        if stored != _log_format(stored.version, stored.partitions):
+            raise SourceError(f"log {self.path} is damaged: FORMAT holds {content!r}, its crc32 does not match")
         if partitions is not None and partitions != stored.partitions:
             raise SourceError(
                 f"log {self.path} has {stored.partitions} partitions, not {partitions}: they cannot change"
@@ -68,7 +73,7 @@ class LogDirectory:
         try:
             BlockStore(self.path, partitions).create()
             aside = self.path / "FORMAT.new"
-            aside.write_bytes(msgspec.json.encode(LogFormat(VERSION, partitions)) + b"\n")
+            aside.write_bytes(msgspec.json.encode(_log_format(VERSION, partitions)) + b"\n")
             fsync(aside)
             aside.rename(self.path / "FORMAT")
             fsync(self.path)
@@ -76,3 +81,7 @@ class LogDirectory:
         except OSError as error:
             raise SourceError(f"log {self.path} cannot be created: {error}") from error
         return partitions
+
+
+def _log_format(version: int, partitions: int) -> LogFormat:
+    return LogFormat(version, partitions, zlib.crc32(b"%d %d" % (version, partitions)))

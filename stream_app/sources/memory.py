@@ -45,7 +45,7 @@ class MemorySource:
         is_bounded: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._is_bounded = is_bounded
+        self.is_bounded = is_bounded
         self._clock = clock
         self._router = Router(partitions)
         self._firsts: dict[int, list[int]] = {partition: [] for partition in range(partitions)}
@@ -75,7 +75,7 @@ class MemorySource:
                 await asyncio.sleep(0)
                 continue
             self._crash_at(merge.offsets())
-            if self._is_bounded:
+            if self.is_bounded:
                 return
             if not await following.is_soon() and not self._is_closed:
                 yield Records(0, merge.offsets()[0], [], self._clock())

@@ -23,6 +23,9 @@ from stream_app.sources.source import Order, Records
 
 log = logging.getLogger(__name__)
 
+PRUNE_PART = 4
+"""Checkpoints are pruned when a quarter more than are to be kept may be there: looking through them takes a while."""
+
 RETRY_S = 5.0
 """How long to wait after a checkpoint that could not be saved."""
 
@@ -72,6 +75,7 @@ class Service:
         self._woken = asyncio.Event()
         self.is_stopping = False
         self._is_rewound = False
+        self._unpruned = 0
         self._saving: asyncio.Task[str] | None = None
         self._started_at = self._saved_at = time.monotonic()
         self._saved_records = self.trainer.counts.records
@@ -213,7 +217,10 @@ class Service:
         note = Note.now(why, checkpoint.manifest.versions["weir"])
         model_id = self.store.save(checkpoint, note, head)
         keep = self.settings.checkpoints.keep
-        self.store.prune(keep, [summary.id for summary in self.store.list()[:keep]])
+        self._unpruned += 1
+        if self._unpruned > keep // PRUNE_PART:
+            self._unpruned = 0
+            self.store.prune(keep, [summary.id for summary in self.store.list()[:keep]])
         return model_id
 
     async def _settle(self) -> None:

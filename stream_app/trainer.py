@@ -211,8 +211,9 @@ class Trainer:
             return
         is_binary = self._identity.model.task == "binary"
         probabilities = learner.probabilities(predictions) if is_binary else None
+        is_number = learner.traits.label_kind in ("number", "class")
         weights = np.array([example.weight for example in examples], np.float64)
-        self.parts.progressive.update(_labels(examples), predictions, probabilities, weights, losses)
+        self.parts.progressive.update(_labels(examples, is_number), predictions, probabilities, weights, losses)
 
     def _manifest(self) -> Manifest:
         identity, traits, stretch = self._identity, self.parts.learner.traits, self._stretches[0]
@@ -256,11 +257,11 @@ class Trainer:
         self.counts = msgspec.json.decode(checkpoint.blobs["counts"], type=Counts)
 
 
-def _labels(examples: Sequence[Example]) -> Column:
-    labels = [example.label for example in examples]
-    if all(label is None or label.__class__ is float for label in labels):
-        return np.array(labels, np.float64)
-    return np.array([math.nan if label is None else 0.0 for label in labels], np.float64)
+def _labels(examples: Sequence[Example], is_number: bool) -> Column:
+    """NaN where there is no label; 0 for labels that are no number."""
+    if is_number:
+        return np.array([example.label for example in examples], np.float64)
+    return np.array([math.nan if example.label is None else 0.0 for example in examples], np.float64)
 
 
 def _split(holes: Sequence[Hole], position: Position) -> tuple[list[Hole], list[Hole]]:

@@ -71,7 +71,7 @@ def _converted(arguments: list[str]) -> Iterable[bytes]:
     conversion = Conversion(separator, label_column, "h" in options, _say)
     for chunk in read_chunks(operands):
         had_columns = bool(conversion.names)
-        for text in conversion.convert(chunk.lines, chunk.begins_file):
+        for text in conversion.convert(chunk.text, chunk.begins_file):
             yield text.encode("latin-1")
         sys.stdout.flush()
         if "v" in options and not had_columns:

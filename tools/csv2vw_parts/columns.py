@@ -6,6 +6,7 @@ All but `Labels`, whose classes must not change, are emptied when they are full:
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 TABLE_ENTRIES = 1 << 18
 """Of all columns' tables together."""
@@ -49,13 +50,20 @@ class Marks(dict[str, str]):
             self[value] = mark
         return mark
 
-    def shared(self, values: Sequence[str]) -> str | None:
-        """The mark of all these values at once, if they are all digits, numbers or letters, as they have been so far.
+    def pieces(self, values: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+        """Two pieces of text for each of two or more values: mark and value, or all of it and nothing.
 
-        >>> marks = Marks("name", entries=10)
-        >>> [marks.shared(values) for values in (["1", "20"], ["-.5", "1"], ["SAN", "SFO"], ["a", "1"], ["1", "20"])]
-        [' name:', ' name:', ' name=', None, None]
+        >>> Marks("name", entries=10).pieces(("2", "x", "x"))
+        ((' name:', ' name=', ' name='), ('2', 'x', 'x'))
         """
+        value = values[0]
+        if value == values[-1] and values.count(value) == len(values):
+            return [self[value] + value] * len(values), [""] * len(values)
+        mark = self._shared(values)
+        return itemgetter(*values)(self) if mark is None else [mark] * len(values), values
+
+    def _shared(self, values: Sequence[str]) -> str | None:
+        """The mark of all these values at once, if they are all digits, numbers or letters, as until now."""
         while self._kinds:
             if self._kinds[-1](values):
                 return self.category if self._kinds[-1] is _are_words else self.number

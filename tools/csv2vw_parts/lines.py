@@ -1,4 +1,4 @@
-"""Files to lists of lines, in constant memory. Knows nothing of columns.
+"""Files to pieces of whole lines, in constant memory. Knows nothing of columns.
 
 Text is Latin-1 on the way in and out, so every byte of the input reaches the output as it was.
 """
@@ -15,14 +15,14 @@ STDIN = "-"
 
 
 class Chunk:
-    """Some lines of a file, without their newlines, and whether they are its first."""
+    """Whole lines of a file, without the last one's newline, and whether they are its first."""
 
-    __slots__ = ("begins_file", "lines", "path")
+    __slots__ = ("begins_file", "path", "text")
 
-    def __init__(self, path: str, begins_file: bool, lines: list[str]) -> None:
+    def __init__(self, path: str, begins_file: bool, text: str) -> None:
         self.path = path
         self.begins_file = begins_file
-        self.lines = lines
+        self.text = text
 
 
 def read_chunks(paths: Sequence[str]) -> Iterator[Chunk]:
@@ -55,7 +55,7 @@ def _chunks(path: str, stream: BufferedReader) -> Iterator[Chunk]:
         if end < 0:
             rest += data
             continue
-        yield Chunk(path, begins_file, (rest + data[:end]).decode("latin-1").split("\n"))
+        yield Chunk(path, begins_file, (rest + data[:end]).decode("latin-1"))
         rest, begins_file = data[end + 1 :], False
     if rest:
-        yield Chunk(path, begins_file, [rest.decode("latin-1")])
+        yield Chunk(path, begins_file, rest.decode("latin-1"))

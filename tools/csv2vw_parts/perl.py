@@ -21,7 +21,7 @@ OUT_OF_RANGE_EXIT = 25
 class Conversion:
     """The state of a run over all its files: columns from the first line, label classes, the number of the next row.
 
-    `convert` is given the lines in order and is the only writer of that state. `warn` gets a line of text
+    `convert` is given the text in order and is the only writer of that state. `warn` gets a line of text
     the first time that a row has no label.
     """
 
@@ -38,11 +38,12 @@ class Conversion:
         self._marks: list[Marks] = []
         self._tails: Tails
 
-    def convert(self, lines: list[str], begins_file: bool) -> Iterator[str]:
+    def convert(self, text: str, begins_file: bool) -> Iterator[str]:
         """Yield the VW lines of these rows, many in one string. Raises ConversionStopped (25) for the label column.
 
         With a header the first line of all is that; a later file may repeat it or leave it out.
         """
+        lines = self._separator.unified(text).split("\n")
         if not self.names:
             lines = self._take_columns(lines)
         elif begins_file and self._has_header and lines[0] == self._header_line:
@@ -50,8 +51,7 @@ class Conversion:
         if self._separator.plain is None:
             yield "".join(map(self.row, lines))
             return
-        lines = self._separator.unified(lines)
-        if self._tails.needs_new_cut:
+        if lines and self._tails.needs_new_cut:
             self._tails = self._cut_at(best_cut(lines, self._separator.plain, len(self.names)))
             self._tails.is_guess = len(lines) < SAMPLED_ROWS
         height = max(2, BLOCK_VALUES // (self._tails.first + 1))
@@ -106,23 +106,20 @@ class Conversion:
         columns = list(zip(*[line.split(separator, first) for line in lines], strict=False))
         if height < 2 or len(columns) <= first:
             raise IrregularRow
-        width = 2 * first + 2
-        slots = [""] * (width * height)
         labels, texts = zip(*itemgetter(*columns[first])(tails), strict=True)
         tails.count(height)
-        if first > self.label and "\n" in texts and not all(columns[first - 1]):
-            raise IrregularRow
+        if first > self.label:
+            if "\n" in texts and not all(columns[first - 1]):
+                raise IrregularRow
+            labels = itemgetter(*columns[self.label])(self._labels)
+        width = 2 * first + 2
+        slots = [""] * (width * height)
+        slots[0::width] = [f"{label} {n}|f" for n, label in enumerate(labels, self._next_row)]
         for index, (marks, column) in enumerate(zip(self._marks, columns[:-1], strict=False)):
             if index != self.label:
-                shared = marks.shared(column)
-                slots[2 * index + 1 :: width] = itemgetter(*column)(marks) if shared is None else [shared] * height
-                slots[2 * index + 2 :: width] = column
-        if self.label < first:
-            labels = itemgetter(*columns[self.label])(self._labels)
-        row = self._next_row
-        self._next_row += height
+                slots[2 * index + 1 :: width], slots[2 * index + 2 :: width] = marks.pieces(column)
         slots[width - 1 :: width] = texts
-        slots[0::width] = [f"{label} {n}|f" for label, n in zip(labels, range(row, self._next_row), strict=True)]
+        self._next_row += height
         return "".join(slots)
 
     def _warn_unlabelled(self, width: int, label: str) -> None:

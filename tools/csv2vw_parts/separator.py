@@ -4,7 +4,7 @@ import re
 
 _ESCAPED = {"t": "\t", "f": "\f", "r": "\r"}
 _META = frozenset(".^$*+?()[]{}|")
-_ZERO_WIDTH = re.compile(r"\(\?|\\[ABGZbz]|[$^]")
+_ZERO_WIDTH = r"\(\?|\\[ABGZbz]|[$^]"
 _PERL_ONLY = {
     "[:space:]": r"\s",
     "[:blank:]": r" \t",
@@ -21,25 +21,27 @@ _PERL_ONLY = {
 class Separator:
     """A regular expression that stands between fields.
 
-    `plain` is one character where the expression means "one of these characters", else None; `single_line` then
-    makes all of them that one, so that `str.split` does the work. Raises ValueError for a bad expression.
+    `plain` is one character where the expression means "one of these characters", else None; `unified` then makes
+    all of them that one, so that `str.split` does the work. Raises ValueError for a bad expression.
     """
 
     def __init__(self, regex: str) -> None:
         characters = plain_characters(regex)
         self.plain = characters[0] if characters else None
         self._others = characters[1:]
+        if self.plain:
+            return
         try:
             self._split_at = re.compile(_python_regex(regex), re.ASCII)
         except re.error as error:
             raise ValueError(f"{regex!r} is not a regular expression: {error}") from error
-        self._may_be_empty = self._split_at.search("") is not None or _ZERO_WIDTH.search(regex) is not None
+        self._may_be_empty = self._split_at.search("") is not None or re.search(_ZERO_WIDTH, regex) is not None
 
-    def unified(self, lines: list[str]) -> list[str]:
-        """The lines with every plain separator character written as `plain`; unchanged where there is none."""
+    def unified(self, text: str) -> str:
+        """The text with every plain separator character written as `plain`; unchanged where there is none."""
         for other in self._others:
-            lines = [line.replace(other, self.plain or other) for line in lines]
-        return lines
+            text = text.replace(other, self.plain or other)
+        return text
 
     def fields(self, line: str) -> list[str]:
         """The fields of a line; as in Perl, empty ones at its end vanish, and groups in the expression are fields.
@@ -50,9 +52,7 @@ class Separator:
         ['a', 'b', 'c']
         """
         if self.plain:
-            for other in self._others:
-                line = line.replace(other, self.plain)
-            fields = line.split(self.plain)
+            fields = self.unified(line).split(self.plain)
         elif self._may_be_empty:
             fields = self._perl_split(line)
         else:

@@ -196,5 +196,5 @@ def _splitter(separator: str) -> Callable[[str], list[str]]:
 
 def _universal_lines(chunk: Chunk) -> list[str]:
     """The lines as Python's text files give them: UTF-8, and ended by CR LF or a lone CR as well."""
-    text = "\n".join(chunk.lines).encode("latin-1").decode("utf-8", "surrogateescape")
+    text = chunk.text.encode("latin-1").decode("utf-8", "surrogateescape")
     return text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n").split("\n")

@@ -85,7 +85,8 @@ class VwText:
             except ValueError:  # no bar, or no such label: the exact parser says which and why
                 pass
             else:
-                return Decoded([Example(*head, text) for head, text in zip(heads, payloads, strict=True)], [])
+                pairs = zip(heads, payloads, strict=True)
+                return Decoded([Example(label, weight, text) for (label, weight), text in pairs], [])
         examples: list[Example] = []
         dead: list[Dead] = []
         for index, payload in enumerate(payloads):

@@ -58,10 +58,14 @@ class BlockStore:
 
         Raises SourceFull while there is no space. Whatever happens, what could be read before stays readable.
         """
-        wal_bytes = sum(size for _, size in self._wal_sizes())
+        needed_bytes = sum(size for _, size in self._wal_sizes()) + (1 << 20)
         system = os.statvfs(self._directory)
-        if system.f_bavail * system.f_frsize < 2 * wal_bytes + (1 << 20):
-            raise SourceFull(f"log {self._directory}: the disk is still full; make room, appending goes on by itself")
+        free_bytes = system.f_bavail * system.f_frsize
+        if free_bytes < needed_bytes:
+            raise SourceFull(
+                f"log {self._directory}: the disk is still full, {free_bytes} bytes are free; appending goes on by"
+                f" itself once there are {needed_bytes}"
+            )
         self._close_db()
         try:
             self._open_db()

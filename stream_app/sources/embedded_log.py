@@ -189,6 +189,7 @@ class EmbeddedLog:
         if self._is_doubtful:
             await self._compacted()
             self._store.reopen(self._end)
+            logger.info("log %s: appending again from %s on", self._directory.path, self._end)
         batch, seq = new_batch(), self._seq
         size = dict(self._size)
         for partition, first, block in group.blocks(self._size, self._seq, self._clock()):

@@ -14,11 +14,10 @@ async def read_until_idle(
 ) -> list[Records]:
     """All batches until there is nothing more; does not wait for the idle batch where the end is known."""
     left = -1
-    if order is None and (
-        isinstance(source, EmbeddedLog) or (isinstance(source, MemorySource) and not source.is_bounded)
-    ):
+    if isinstance(source, EmbeddedLog) or (isinstance(source, MemorySource) and not source.is_bounded):
         begin = {**source.start(), **position}
         left = sum(end - begin[partition] for partition, end in source.end().items())
+        left = max(left, sum(count for _, count in order or []))
     batches = []
     async with aclosing(source.read(position, order or [], size)) as reading:
         async for records in reading:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from formats.schema import Schema, SchemaError
+from stream_app.invalid import place_and_reason
 
 Task = Literal["binary", "regression", "multiclass", "bandit"]
 
@@ -212,15 +213,8 @@ def _parsed(text: str, wanted: Any) -> Any:
 
 
 def _named(error: msgspec.ValidationError) -> str:
-    """`Object contains unknown field `x` - at `$.http`` as `http.x: unknown setting`."""
-    text = str(error)
-    message, _, where = text.partition(" - at `$")
-    path = where.rstrip("`").lstrip(".").replace("[...]", "")
-    prefix = "Object contains unknown field `"
-    if message.startswith(prefix):
-        key = message.removeprefix(prefix).rstrip("`")
-        return f"{path + '.' if path else ''}{key}: unknown setting"
-    return f"{path}: {message[:1].lower()}{message[1:]}"
+    place, reason = place_and_reason(error)
+    return f"{place.replace('[...]', '')}: {'unknown setting' if reason == 'unknown field' else reason}"
 
 
 def _check(settings: Settings, origin: str) -> None:

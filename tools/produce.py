@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import click
+import orjson
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream_app import config as configuration
@@ -60,6 +61,9 @@ class LogSink:
 @click.option("--rate", type=float, help="Events per second; default as fast as they are taken.")
 @click.option("--first", type=int, default=0, help="Leave out this many events at the beginning. Default 0.")
 @click.option("--limit", type=int, help="Send at most this many events; default all.")
+@click.option(
+    "--flip-labels", "is_flipped", is_flag=True, help="JSON: send the opposite of each binary label, as poison."
+)
 def produce(
     files: tuple[str, ...],
     config: str | None,
@@ -68,11 +72,16 @@ def produce(
     rate: float | None,
     first: int,
     limit: int | None,
+    is_flipped: bool,
 ) -> None:
     """Send the events of FILEs, as events.format says they are written; FILE may be river:NAME, a bundled data set."""
     settings = configuration.load(config)
     with ExitStack() as opened:
-        payloads = itertools.islice(_payloads(settings, files, opened), first, None if limit is None else first + limit)
+        payloads: Iterator[bytes] = itertools.islice(
+            _payloads(settings, files, opened), first, None if limit is None else first + limit
+        )
+        if is_flipped:
+            payloads = map(_flipped, payloads)
         sent, seconds = asyncio.run(_send(settings, payloads, to, rate, limit))
     if is_json:
         print_json({"events": sent, "seconds": seconds})
@@ -134,3 +143,13 @@ def _payloads(settings: Settings, files: tuple[str, ...], opened: ExitStack) -> 
         except FileNotFoundError as error:
             raise ConfigError(f"{file}: no such file") from error
         yield from format_.split(stream)
+
+
+def _flipped(payload: bytes) -> bytes:
+    """The event with the opposite label. Raises ConfigError where there is no binary label to flip."""
+    opposite = {1: 0, 0: 1, -1: 1}
+    try:
+        event = orjson.loads(payload)
+        return orjson.dumps(event | {"label": opposite[event["label"]]})
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f"--flip-labels: no binary label in {payload[:80]!r}") from error

@@ -9,6 +9,7 @@ from aiohttp import web
 from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, HeadMoved
 from formats.example import FormatError
 from learners.learner import LearnerError
+from stream_app.invalid import place_and_reason
 from stream_app.service import Service, ServiceError
 from stream_app.serving import AlreadyLabelled, EventTooLarge, UnknownId
 from stream_app.sources.source import SourceError, SourceFull
@@ -18,7 +19,6 @@ SERVICE = web.AppKey("service", Service)
 
 _STATUS: list[tuple[type[Exception], int, str]] = [
     (FormatError, 400, "invalid_event"),
-    (msgspec.ValidationError, 400, "invalid_body"),
     (msgspec.DecodeError, 400, "invalid_json"),
     (LearnerError, 400, "not_possible"),
     (ServiceError, 400, "not_possible"),
@@ -34,7 +34,6 @@ _STATUS: list[tuple[type[Exception], int, str]] = [
     (SourceError, 503, "source_failed"),
 ]
 _FIELD = re.compile(r"((?:\[\d+\]\.?)?[\w.^-]*): ")
-_AT = re.compile(r" - at `\$\.?(.*)`")
 
 
 class Unauthorized(Exception):
@@ -69,6 +68,9 @@ def of_error(error: Exception) -> web.Response:
         return error_reply(429, "overloaded", str(error))
     if isinstance(error, web.HTTPException):
         return error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
+    if isinstance(error, msgspec.ValidationError):
+        place, reason = place_and_reason(error)
+        return error_reply(400, "invalid_body", f"{place}: {reason}" if place else reason, place or None)
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             return error_reply(status, code, str(error), _field(str(error)))
@@ -76,9 +78,6 @@ def of_error(error: Exception) -> web.Response:
 
 
 def _field(message: str) -> str | None:
-    """The field that a message is about: `label: …`, or msgspec's `… - at `$.label``."""
-    at = _AT.search(message)
-    if at is not None:
-        return at[1] or None
+    """The field that a message of the formats is about: `label: …`, `[3].label: …`."""
     named = _FIELD.match(message)
     return named[1].rstrip(".") or None if named is not None else None

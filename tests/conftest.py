@@ -1,0 +1,36 @@
+"""What all tests share: where the real data lies, and settings in a folder of the test's own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_app import config
+from stream_app.config import Settings
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"the folder of real data is missing: {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def settings_in(tmp_path: Path):
+    """Settings whose log, checkpoints and state lie in the test's folder; sections may be overridden."""
+
+    def settings(**sections: dict[str, Any]) -> Settings:
+        tree: dict[str, dict[str, Any]] = {
+            "source": {"url": f"log:{tmp_path}/log"},
+            "checkpoints": {"url": f"{tmp_path}/checkpoints"},
+            "state": {"dir": f"{tmp_path}/state"},
+            "http": {"port": 0},
+        }
+        for section, values in sections.items():
+            tree[section] = tree.get(section, {}) | values
+        return config.of(tree)
+
+    return settings

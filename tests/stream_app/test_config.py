@@ -1,0 +1,62 @@
+import pytest
+
+from stream_app import config
+from stream_app.config import ConfigError
+
+
+def test_every_setting_has_a_default_that_works():
+    settings = config.of({})
+    assert settings.learner_args == "--loss_function logistic --link logistic"
+    assert settings.http.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("tree", "said"),
+    [
+        ({"http": {"prot": 1}}, "http.prot: unknown setting"),
+        ({"htpp": {}}, "htpp: unknown setting"),
+        ({"schema": {"fields": {"a": {"typ": "number"}}}}, "typ: unknown setting"),
+        ({"http": {"port": "x"}}, "http.port: expected `int`"),
+        ({"http": {"port": 70000}}, "http.port: 70000 is out of range"),
+        ({"model": {"task": "ranking"}}, "model.task"),
+        ({"source": {"batch": 0}}, "source.batch: 0 is out of range"),
+        ({"progressive": {"fading": 1.0}}, "progressive.fading: 1.0 is out of range"),
+        ({"events": {"encoding": "utf-9"}}, "events.encoding: 'utf-9' is no known encoding"),
+        ({"schema": {"drop": ["a"], "namespaces": {"f": ["a"]}}}, "'a' is also in schema.drop"),
+        (
+            {"schema": {"namespaces": {"f": ["a"]}, "fields": {"a": {"available_at": "label"}}}},
+            "known only after the fact",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(tree, said):
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
+        config.of(tree)
+
+
+def test_the_environment_overrides_the_file_and_is_typed(tmp_path):
+    file = tmp_path / "weir.toml"
+    file.write_text('[http]\nport = 1000\n[model]\nname = "a"\n')
+    environment = {"WEIR_HTTP_PORT": "2000", "WEIR_MODEL_NAME": "7", "WEIR_EVENTS_COLUMNS": '["a", "b"]'}
+    settings = config.load(str(file), environment)
+    assert settings.http.port == 2000
+    assert settings.model.name == "7"
+    assert settings.events.columns == ["a", "b"]
+
+
+def test_the_token_comes_from_the_environment_or_a_file_never_from_the_settings(tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("s3cret\n")
+    assert config.load(None, {"WEIR_HTTP_TOKEN_FILE": str(secret)}).http.token == "s3cret"
+    file = tmp_path / "weir.toml"
+    file.write_text('[http]\ntoken = "x"\n')
+    with pytest.raises(ConfigError, match="WEIR_HTTP_TOKEN"):
+        config.load(str(file), {})
+
+
+@pytest.mark.parametrize("content", [b"[http\n", b"\xff\xfe"])
+def test_a_file_that_is_not_toml_is_named(tmp_path, content):
+    file = tmp_path / "weir.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"weir\.toml"):
+        config.load(str(file), {})

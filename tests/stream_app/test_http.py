@@ -1,0 +1,263 @@
+"""The routes, against the real service and server on a free port."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from stream_app.http.app import build_app, check_exposure, listen
+from stream_app.http.openapi import document
+from stream_app.service import Service
+
+EVENT = {"label": 1, "features": {"f": {"a": 1.5, "b": "x"}}}
+
+
+@asynccontextmanager
+async def serving(settings):
+    service = Service(settings)
+    runner, port = await listen(build_app(service), settings.http)
+    learning = asyncio.create_task(service.run())
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            yield service, client
+    finally:
+        service.stop()
+        await learning
+        await runner.cleanup()
+        await service.close()
+
+
+async def asked(client, method, path, body=None, **headers):
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    async with client.request(method, path, data=data, headers=headers) as answer:
+        return answer.status, await answer.json(), answer.headers
+
+
+async def learnt(service):
+    while service.lag:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def test_an_event_is_appended_learnt_and_predicted(settings_in):
+    async with serving(settings_in()) as (service, client):
+        status, answer, _ = await asked(client, "POST", "/events", [EVENT, EVENT | {"label": 0}])
+        assert (status, answer) == (202, {"accepted": 2, "positions": [{"partition": 0, "first": 0, "next": 2}]})
+        await learnt(service)
+        status, answer, _ = await asked(client, "POST", "/predict", EVENT)
+        assert status == 200
+        assert answer["model"] == "live@0:2"
+        assert 0.0 < answer["prediction"] < 1.0
+
+
+async def test_a_list_gives_a_list_also_of_one(settings_in):
+    async with serving(settings_in()) as (_, client):
+        assert len((await asked(client, "POST", "/predict", [EVENT, EVENT]))[1]) == 2
+        assert len((await asked(client, "POST", "/predict", [EVENT]))[1]) == 1
+
+
+async def test_lines_and_pretty_printed_events_are_taken(settings_in):
+    async with serving(settings_in()) as (service, client):
+        lines = b"\n".join([json.dumps(EVENT).encode()] * 3)
+        assert (await asked(client, "POST", "/events", lines))[1]["accepted"] == 3
+        pretty = json.dumps(EVENT, indent=2).encode()
+        assert (await asked(client, "POST", "/events", pretty))[1]["accepted"] == 1
+        await learnt(service)
+        assert service.trainer.counts.dead_letters == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"garbage", None),
+        (b"", "body"),
+        (b"[]", "body"),
+        (b"3", None),
+        (b'{"label": 1}', "features"),
+        (b'{"label": "YES", "features": {}}', "label"),
+        (b'{"label": 1, "features": []}', "features"),
+        (b'{"label": 1, "features": {"f": {"a": 1e300}}}', "a"),
+        (b'{"label": 1, "weight": -1, "features": {}}', "weight"),
+        (b'{"label": 1, "ts": "noon", "features": {}}', "ts"),
+        (b'{"id": [], "features": {}}', "id"),
+        (b'[{"features": {}}, {"label": 7, "features": {}}]', "[1].label"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/events", "/predict"])
+async def test_a_bad_event_is_a_400_that_names_the_field(settings_in, path, body, field):
+    async with serving(settings_in()) as (service, client):
+        status, answer, _ = await asked(client, "POST", path, body)
+        assert status == 400
+        assert answer["error"]["field"] == field
+        assert answer["error"]["message"]
+        assert service.source.end() == {0: 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/labels", {"id": "a"}, "label"),
+        ("/labels", {"id": "a", "label": 1, "x": 2}, "x"),
+        ("/rollback", {"replay": True}, "id"),
+        ("/rollback", {"id": "a", "replay": "yes"}, "replay"),
+        ("/rollback", {"id": "12345678", "except": [{"partition": 0, "first": 0, "last": 1, "why": ""}]}, "except"),
+    ],
+)
+async def test_a_bad_body_is_a_400_that_names_the_field(settings_in, path, body, field):
+    async with serving(settings_in()) as (_, client):
+        status, answer, _ = await asked(client, "POST", path, body)
+        assert (status, answer["error"]["field"]) == (400, field)
+
+
+async def test_a_late_label_completes_the_predicted_event(settings_in):
+    async with serving(settings_in()) as (service, client):
+        await asked(client, "POST", "/predict", {"id": "v", "features": {"f": {"a": 2.0}}})
+        status, _, _ = await asked(client, "POST", "/labels", {"id": "v", "label": 1})
+        assert status == 202
+        records = await anext(service.source.read({}))
+        assert json.loads(records.payloads[0]) == {"id": "v", "features": {"f": {"a": 2.0}}, "label": 1}
+        assert (await asked(client, "POST", "/labels", {"id": "v", "label": 1}))[0] == 409
+        assert (await asked(client, "POST", "/labels", {"id": "other", "label": 1}))[0] == 404
+
+
+async def test_an_impossible_late_label_is_refused_and_can_be_sent_again(settings_in):
+    async with serving(settings_in()) as (_, client):
+        await asked(client, "POST", "/predict", {"id": "v", "features": {"f": {"a": 2.0}}})
+        assert (await asked(client, "POST", "/labels", {"id": "v", "label": "maybe"}))[0] == 400
+        assert (await asked(client, "POST", "/labels", {"id": "v", "label": 0}))[0] == 202
+
+
+async def test_checkpoints_are_taken_listed_shown_and_gone_back_to(settings_in):
+    async with serving(settings_in()) as (service, client):
+        await asked(client, "POST", "/events", [EVENT] * 5)
+        await learnt(service)
+        status, taken, _ = await asked(client, "POST", "/checkpoints")
+        assert status == 201
+        before = service.trainer.parts.learner.state()
+        await asked(client, "POST", "/events", [EVENT | {"label": 0}] * 5)
+        await learnt(service)
+        _, listed, _ = await asked(client, "GET", "/checkpoints")
+        assert [line["id"] for line in listed["checkpoints"]] == [taken["id"]]
+        _, shown, _ = await asked(client, "GET", f"/checkpoints/{taken['id'][7:17]}")
+        assert shown["manifest"]["position"] == {"0": 5}
+        status, answer, _ = await asked(client, "POST", "/rollback", {"id": taken["id"]})
+        assert (status, answer["model"]) == (200, "live@0:10")
+        assert service.trainer.parts.learner.state() == before
+
+
+async def test_an_unknown_checkpoint_is_a_404(settings_in):
+    async with serving(settings_in()) as (_, client):
+        assert (await asked(client, "GET", "/checkpoints/0123456789"))[0] == 404
+        assert (await asked(client, "POST", "/rollback", {"id": "0123456789"}))[0] == 404
+
+
+async def test_what_changes_something_needs_the_token_and_reading_does_not(settings_in):
+    async with serving(settings_in(http={"token": "s3cret"})) as (_, client):
+        for path in ("/events", "/labels", "/checkpoints", "/rollback"):
+            status, answer, headers = await asked(client, "POST", path, EVENT)
+            assert (status, answer["error"]["code"]) == (401, "unauthorized")
+            assert headers["WWW-Authenticate"] == "Bearer"
+        assert (await asked(client, "POST", "/events", EVENT, Authorization="Bearer wrong"))[0] == 401
+        assert (await asked(client, "POST", "/events", EVENT, Authorization="Bearer s3cret"))[0] == 202
+        assert (await asked(client, "POST", "/predict", EVENT))[0] == 200
+        assert (await asked(client, "GET", "/status"))[0] == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org"])
+def test_other_machines_are_kept_out_without_a_token(settings_in, host):
+    with pytest.raises(Exception, match="WEIR_HTTP_TOKEN"):
+        check_exposure(settings_in(http={"host": host}).http)
+    check_exposure(settings_in(http={"host": host, "token": "x"}).http)
+
+
+async def test_too_large_a_body_or_event_is_a_413(settings_in):
+    limits = {"http": {"max_body_bytes": 2000}, "events": {"max_bytes": 500}}
+    async with serving(settings_in(**limits)) as (_, client):
+        big = EVENT | {"features": {"f": {"a": "x" * 600}}}
+        assert (await asked(client, "POST", "/events", big))[0] == 413
+        assert (await asked(client, "POST", "/events", b"x" * 3000))[0] == 413
+        assert (await asked(client, "POST", "/events", EVENT))[0] == 202
+
+
+async def test_more_requests_than_may_wait_are_answered_429(settings_in):
+    async with serving(settings_in(http={"max_waiting": 1})) as (_, client):
+        async with client.get("/progress/stream") as stream:
+            await stream.content.readline()
+            status, answer, headers = await asked(client, "GET", "/status")
+            assert (status, answer["error"]["code"]) == (429, "overloaded")
+            assert headers["Retry-After"] == "1"
+        while (await asked(client, "GET", "/status"))[0] == 429:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_the_stream_sends_the_status(settings_in):
+    async with serving(settings_in()) as (_, client), client.get("/progress/stream") as stream:
+        line = await stream.content.readline()
+        assert json.loads(line.removeprefix(b"data: "))["model"] == "live@0:0"
+
+
+async def test_explain_sums_to_the_raw_score(settings_in):
+    settings = settings_in(learner={"args": "--loss_function logistic"})
+    async with serving(settings) as (service, client):
+        await asked(client, "POST", "/events", [EVENT, EVENT | {"label": 0, "features": {"a": 1}}] * 20)
+        await learnt(service)
+        _, answer, _ = await asked(client, "POST", "/predict?explain=1", EVENT)
+        total = sum(row["contribution"] for row in answer["contributions"])
+        assert total == pytest.approx(answer["prediction"], abs=1e-6)
+        assert {row["feature"] for row in answer["contributions"]} == {"f^a", "f^b=x", "Constant"}
+
+
+async def test_progress_metrics_page_and_health_answer(settings_in):
+    async with serving(settings_in()) as (service, client):
+        await asked(client, "POST", "/events", [EVENT] * 9)
+        await learnt(service)
+        _, progress, _ = await asked(client, "GET", "/progress")
+        assert [row["example_counter"] for row in progress["rows"]] == [1, 2, 4, 8]
+        assert progress["report"]["total"]["examples"] == 9
+        async with client.get("/metrics") as answer:
+            text = await answer.text()
+        assert "weir_records_total 9.0" in text
+        assert 'weir_position{partition="0"} 9.0' in text
+        async with client.get("/") as answer:
+            assert "live@0:9" in await answer.text()
+        assert (await asked(client, "GET", "/health/live"))[0] == 200
+        assert (await asked(client, "GET", "/health/ready"))[1] == {"status": "ready", "problems": []}
+
+
+async def test_an_unknown_route_and_a_wrong_method_answer_in_json(settings_in):
+    async with serving(settings_in()) as (_, client):
+        assert (await asked(client, "GET", "/nothing"))[1]["error"]["code"] == "not_found"
+        assert (await asked(client, "GET", "/events"))[0] == 405
+
+
+async def test_every_route_is_described(settings_in):
+    async with serving(settings_in()) as (_, client):
+        _, described, _ = await asked(client, "GET", "/openapi.json")
+        assert described == json.loads(json.dumps(document()))
+    service = Service(settings_in())
+    routes = {
+        (route.method, route.resource.canonical)
+        for route in build_app(service).router.routes()
+        if route.method != "HEAD"
+    }
+    described = {(method.upper(), path) for path, methods in document()["paths"].items() for method in methods}
+    assert routes == described
+    await service.close()
+
+
+async def test_vw_text_and_csv_are_taken_as_they_are(settings_in, tmp_path):
+    vw = settings_in(events={"format": "vw"})
+    async with serving(vw) as (service, client):
+        assert (await asked(client, "POST", "/events", b"1 |f a b:2\n-1 |f c\n"))[1]["accepted"] == 2
+        assert (await asked(client, "POST", "/predict", b"|f a"))[1]["model"].startswith("live@")
+        assert (await asked(client, "POST", "/events", b"YES |f a"))[1]["error"]["field"] == "label"
+    place = {"source": {"url": f"log:{tmp_path}/l2"}, "checkpoints": {"url": f"{tmp_path}/c2"}}
+    csv = settings_in(
+        **place, events={"format": "csv", "columns": ["y", "a"]}, schema={"label": "y", "labels": {"Y": 1, "N": -1}}
+    )
+    async with serving(csv) as (service, client):
+        assert (await asked(client, "POST", "/events", b"y,a\nY,1\nN,2\n"))[1]["accepted"] == 2
+        assert (await asked(client, "POST", "/events", b"Y\n"))[0] == 400
+        await learnt(service)
+        assert service.trainer.counts.records == 2

@@ -1,0 +1,1 @@
+"""`make bench`: what Weir must reach, measured side by side with a bare reference in one run."""

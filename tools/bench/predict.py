@@ -1,0 +1,132 @@
+"""Rows that predict: requests per second beside an empty handler, and latency while a backlog is learnt."""
+
+import asyncio
+import gc
+import statistics
+import tempfile
+from typing import Any
+
+import uvloop
+from aiohttp import web
+
+from stream_app.config import HttpSettings
+from stream_app.http.app import listen
+from tools.bench.child import tell
+from tools.bench.children import child, in_child
+from tools.bench.row import BenchError, Figure, Measured, Note, Row, Run, alternate, compared
+
+CONNECTIONS = 16
+PACED_CONNECTIONS = 4
+RATE = 300.0
+
+
+def rows() -> list[Row]:
+    """The rows of this subject."""
+    return [
+        Row(
+            "predict", "POST /predict alone, 16 connections", "the same aiohttp server, an empty handler",
+            "at least", 0.5, "x", throughput,
+        ),
+        Row(
+            "latency", "POST /predict p99 while a backlog is learnt at full speed", "the same, idle",
+            "under", 5.0, "ms", latency,
+        ),
+    ]  # fmt: skip
+
+
+def throughput(run: Run) -> Measured:
+    """Closed loop, so both are as busy as they can be; the generator is a process of its own."""
+    log = str(run.log("json", 1))
+    seconds = 1.0 if run.is_quick else 3.0
+
+    def rate(port: int, is_with_ids: bool = False) -> float:
+        asked: dict[str, float] = in_child(
+            "load:flat_out", port=port, events=str(run.stream.json), connections=CONNECTIONS, seconds=seconds,
+            ids=is_with_ids,
+        )  # fmt: skip
+        return asked["requests_per_s"]
+
+    def ours() -> tuple[float, float]:
+        with (
+            tempfile.TemporaryDirectory(dir=run.folder) as home,
+            child("backlog:serve", log=log, home=home, is_caught_up=1) as at,
+        ):
+            return rate(at["port"]), rate(at["port"], is_with_ids=True)
+
+    def reference() -> float:
+        with child("predict:serve_empty") as at:
+            return rate(at["port"])
+
+    mine, theirs = alternate(run, min(run.repeats, 3), ours, reference)
+    with_ids = max(rates[1] for rates in mine)
+    return compared("requests/s", [rates[0] for rates in mine], theirs, ours_with_ids=with_ids)
+
+
+def latency(run: Run) -> Measured:
+    """Open loop at a moderate rate. The result is the median of the runs' p99: the best would flatter."""
+    seconds = 2.0 if run.is_quick else 4.0
+    busy_log, idle_log = str(run.log("json", 8 if run.is_quick else 16)), str(run.log("json", 1))
+    repeats = 1 if run.is_quick else 3
+    busy, idle = alternate(
+        run, repeats, lambda: _paced(run, busy_log, 0, seconds), lambda: _paced(run, idle_log, 1, seconds)
+    )
+    mine = Figure.times("ms, p99", [_percentile(took, 99) for took in busy])
+    theirs = Figure.times("ms, p99", [_percentile(took, 99) for took in idle])
+    notes: dict[str, Note] = {
+        "requests": sum(map(len, busy)),
+        "requests_per_s": RATE,
+        "p50_learning_ms": statistics.median([_percentile(took, 50) for took in busy]),
+        "p50_idle_ms": statistics.median([_percentile(took, 50) for took in idle]),
+        "max_learning_ms": max(map(max, busy)),
+        "max_idle_ms": max(map(max, idle)),
+    }
+    return Measured(mine, theirs, mine.median, notes)
+
+
+def serve_empty() -> None:
+    """What aiohttp can do at most: the same server and loop, and a handler that does nothing."""
+    uvloop.run(_serve_empty())
+
+
+async def _serve_empty() -> None:
+    async def empty(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/predict", empty)
+    _, port = await listen(app, HttpSettings(port=0))
+    gc.collect()
+    gc.freeze()
+    tell({"port": port})
+    await asyncio.Event().wait()
+
+
+def _paced(run: Run, log: str, is_caught_up: int, seconds: float) -> list[float]:
+    with (
+        tempfile.TemporaryDirectory(dir=run.folder) as home,
+        child("backlog:serve", log=log, home=home, is_caught_up=is_caught_up) as at,
+    ):
+        load: Any = in_child(
+            "load:paced", port=at["port"], events=str(run.stream.json), connections=PACED_CONNECTIONS, rate=RATE,
+            seconds=seconds,
+        )  # fmt: skip
+        lag = in_child("predict:lag", port=at["port"])
+    if bool(lag) == bool(is_caught_up):
+        raise BenchError(f"{lag} events were left to learn when the last request was answered")
+    took_ms: list[float] = load["ms"]
+    return took_ms
+
+
+def lag(port: int) -> int:
+    """Events that the service at a port has not learnt yet."""
+    from stream_app.http.client import Client
+
+    async def asked() -> int:
+        async with Client(f"http://127.0.0.1:{port}") as client:
+            return int((await client.get("/status"))["lag"])
+
+    return asyncio.run(asked())
+
+
+def _percentile(values: list[float], percent: int) -> float:
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from weir_process import Weir, append, closing, records_of, synthetic, wait_for
+from weir_process import Weir, append, closing, records_of, synthetic
 
 KILLS = 20
 BACKLOG = 30_000

@@ -72,6 +72,10 @@ class Weir:
     def pid(self) -> int:
         return self._running().pid
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
     def start(self) -> "Weir":
         """Returns once requests are answered."""
         with self.stderr.open("ab") as err:

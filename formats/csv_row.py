@@ -58,8 +58,9 @@ class CsvRow:
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
         """Rows without their line ends; a quoted cell may span lines. A first row equal to the columns is a header."""
         rows = (row for row in _rows(stream) if row)
-        for row in rows:
-            cells = self._parse(row.removeprefix(b"\xef\xbb\xbf"))
+        for first in rows:
+            row = first.removeprefix(b"\xef\xbb\xbf")
+            cells = self._parse(row)
             if not self._columns:
                 self._name_columns(cells)
             elif cells != self._columns:
@@ -69,6 +70,8 @@ class CsvRow:
 
     def labelled(self, payload: bytes, label: object) -> bytes:
         cells = self._cells(payload)
+        if "label" not in self._special:
+            raise FormatError("schema.label: not set; expected the name of the column that a label goes to")
         index = self._special["label"]
         if not self._schema.is_missing(cells[index]):
             raise FormatError(f"{self._schema.label}: the event has one already: {cells[index]!r}")
@@ -80,7 +83,11 @@ class CsvRow:
     def row(self, cells: Sequence[str]) -> bytes:
         """The cells as one payload."""
         quoted = ['"' + cell.replace('"', '""') + '"' if _needs_quotes(cell) else cell for cell in cells]
-        return self._delimiter.join(quoted).encode(self._encoding)
+        try:
+            return self._delimiter.join(quoted).encode(self._encoding)
+        except UnicodeEncodeError as error:
+            bad = error.object[error.start : error.end]
+            raise FormatError(f"{bad!r} cannot be written as {self._encoding} (see events.encoding)") from error
 
     def _name_columns(self, columns: list[str]) -> None:
         if len(set(columns)) != len(columns):
@@ -110,7 +117,10 @@ class CsvRow:
             bad = payload[error.start : error.start + 8]
             raise FormatError(f"not {self._encoding} at byte {error.start}: {bad!r} (see events.encoding)") from error
         if '"' not in text:
-            return text.removesuffix("\n").removesuffix("\r").split(self._delimiter)
+            line = text.removesuffix("\n").removesuffix("\r")
+            if "\n" in line or "\r" in line:
+                raise FormatError(f"not one CSV row: a line end outside quotes in {text[:80]!r}")
+            return line.split(self._delimiter)
         try:
             rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
         except csv.Error as error:

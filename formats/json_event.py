@@ -60,7 +60,10 @@ class JsonEvent:
         yield from lines
 
     def labelled(self, payload: bytes, label: object) -> bytes:
-        event = orjson.loads(payload)
+        try:
+            event = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise FormatError(f"not JSON: {error}") from error
         if not isinstance(event, dict):
             raise FormatError("label: only a single event can be labelled, not an envelope")
         self._labels.value(label)

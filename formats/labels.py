@@ -9,6 +9,9 @@ from formats.numbers import number, number_text, weight, written
 
 _KNOWN = 4_096
 
+_KEYWORDS = ("ca", "ccb", "slates")
+"""Words that open a label in which the first number need not be a class."""
+
 _EXPECTED: dict[LabelKind, str] = {
     "number": "a number",
     "class": "a whole number",
@@ -81,7 +84,10 @@ class Labels:
             return _simple(tokens)
         if self.kind == "class":
             return self._multiclass(tokens)
-        return _label_text(" ".join(tokens), "label"), 1.0
+        text = _label_text(" ".join(tokens), "label")
+        if self.kind == "bandit":
+            _check_bandit_text(tokens)
+        return text, 1.0
 
     def written(self, label: Label, importance: float) -> str:
         """The label as VW text, ready to stand before the first `|`."""
@@ -137,17 +143,45 @@ def _bandit(raw: object, field: str) -> Bandit:
     return label
 
 
+def _check_bandit_text(tokens: list[str]) -> None:
+    for token in tokens:
+        action, *numbers = token.split(":")
+        if token != "shared" and (not action.isascii() or not action.isdigit() or len(numbers) > 2):
+            raise FormatError(f"label: expected action:cost:probability, got {token!r}")
+        if len(numbers) == 2 and not 0.0 < number_text(numbers[1], "label.probability") <= 1.0:
+            raise FormatError(f"label.probability: {numbers[1]} in {token!r} is not within (0, 1]")
+
+
 def _label_text(raw: object, field: str) -> str:
     """Label text of the other kinds: words, and numbers between colons, commas and blanks, every number finite."""
     if not isinstance(raw, str):
         raise FormatError(f"{field}: expected VW label text, got {raw!r}")
-    if not set(raw).isdisjoint("|\n\r"):
-        raise FormatError(f"{field}: label text must not contain '|' or a line end: {raw!r}")
-    for part in raw.replace(":", " ").replace(",", " ").split():
-        try:
-            value = float(part)
-        except ValueError:
-            continue
-        if not math.isfinite(value):
-            raise FormatError(f"{field}: {part!r} in {raw!r} is not finite")
+    if not set(raw).isdisjoint("|\n\r\t"):
+        raise FormatError(f"{field}: label text must not contain '|', a tab or a line end: {raw!r}")
+    words = raw.split(" ")
+    if not any(words) or words[0].startswith("'"):
+        raise FormatError(f"{field}: expected VW label text, got {raw!r}")
+    is_keyed = words[0] in _KEYWORDS
+    for word in filter(None, words):
+        for part in word.split(","):
+            _check_part(part, is_keyed, f"{field} {raw!r}")
     return raw
+
+
+def _check_part(part: str, is_keyed: bool, field: str) -> None:
+    """One `class`, `class:cost` or `action:cost:probability`. VW ends the process for a class below 0."""
+    first, *rest = part.split(":")
+    if _is_number(first):
+        value = number_text(first, field)
+        if not is_keyed and (value < 0 or value != math.floor(value)):
+            raise FormatError(f"{field}: {first} is not a class; expected a whole number, 0 or more")
+    for text in rest:
+        number_text(text, field)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

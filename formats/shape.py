@@ -132,7 +132,10 @@ class Shapes:
                 placed.append((*home, number, field, key))
         parts: dict[str, list[tuple[str, str, Any]]] = {}
         for namespace, name, _, field, key in sorted(placed, key=itemgetter(0, 1, 2)):
-            parts.setdefault(namespace, []).append((name, field, key))
+            part = parts.setdefault(namespace, [])
+            if part and part[-1][0] == name:
+                raise FormatError(_twice(namespace, name))
+            part.append((name, field, key))
         return parts or {"": []}
 
     def _object_part(self, namespace: str, part: list[tuple[str, str, Any]]) -> Part:
@@ -155,15 +158,23 @@ def features_of(
     schema: Schema, convert: Convert, fields: Iterable[tuple[str, str]], values: Iterable[Value]
 ) -> Features:
     """The same as typed features, in the same canonical order, for learners that read dicts. Missing ones are out."""
-    placed = []
+    placed: dict[tuple[str, str], Value] = {}
     for (namespace, field), raw in zip(fields, values, strict=True):
         home = schema.home(field, namespace)
-        if home is not None and (value := convert(field, raw)) is not None:
-            placed.append((home, value))
+        if home is None:
+            continue
+        if home in placed:
+            raise FormatError(_twice(*home))
+        placed[home] = convert(field, raw)
     features: Features = {}
-    for (namespace, name), value in sorted(placed, key=itemgetter(0)):
-        features.setdefault(namespace, {})[name] = value
+    for (namespace, name), value in sorted(placed.items(), key=itemgetter(0)):
+        if value is not None:
+            features.setdefault(namespace, {})[name] = value
     return features
+
+
+def _twice(namespace: str, name: str) -> str:
+    return f"features: two fields are both feature {name!r} of namespace {namespace!r}; expected each once"
 
 
 def _opening(namespace: str) -> bytes:

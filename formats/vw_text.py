@@ -11,7 +11,7 @@ import msgspec
 
 from formats.example import Dead, Decoded, Example, Features, FormatError, Label
 from formats.labels import Labels
-from formats.numbers import number_text
+from formats.numbers import number, number_text
 
 Reads = Literal["text", "features"]
 """Which side of an Example its learner reads: VW the text, the others the features."""
@@ -23,6 +23,8 @@ _UNESCAPED = re.compile("%(20|09|0D|0A|7C|3A|25|3D)")
 _SEPARATORS = re.compile("[ \t]")
 # A colon after which anything but a plain short number stands: rare, and then the exact parser decides.
 _SUSPECT = re.compile(rb":(?!-?[0-9]{1,14}+[ \n|])(?!-?[0-9]{1,14}+\.[0-9]{0,14}+[ \n|])")
+# A weight of a namespace multiplies values: with one digit before the point, plain ones stay below MAX_NUMBER.
+_SUSPECT_WEIGHT = re.compile(rb"\|(?::|[^ \t|:\n]++:(?!-?[0-9](?:\.[0-9]{0,14}+)?[ \n|]))")
 _CACHED_HEADS = 4096
 _CHUNK_BYTES = 1 << 18
 
@@ -116,6 +118,8 @@ class VwText:
         if self._is_multiline:
             raise FormatError("label: a group of VW lines carries its label on the action's own line; send it whole")
         head, bar, rest = payload.partition(b"|")
+        if not bar:
+            raise FormatError(_no_bar(payload))
         tokens, tag = _head_tokens(_text(head))
         if tokens:
             raise FormatError(f"label: the event has one already: {' '.join(tokens)!r}")
@@ -123,8 +127,7 @@ class VwText:
         return _bytes(f"{text}{_tag_text(tag)}") + bar + rest
 
     def _exact(self, payload: bytes) -> Example:
-        lines = _text(payload).replace("\r", "").split("\n")
-        lines = [line for line in lines if line.strip()]
+        lines = [line for raw in _text(payload).split("\n") if (line := raw.rstrip("\r")).strip()]
         if not lines:
             raise FormatError("empty line: VW would learn from it as an example without features")
         if self._is_multiline:
@@ -132,7 +135,9 @@ class VwText:
         if len(lines) > 1:
             raise FormatError(f"expected one line, got {len(lines)}; only multi-line learners take groups of lines")
         label, weight, features = self._line(lines[0])
-        return Example(label, weight, _bytes(lines[0]), features)
+        if self._reads == "text":
+            return Example(label, weight, _bytes(lines[0]))
+        return Example(label, weight, features=features)
 
     def _group(self, payload: bytes, lines: list[str]) -> Example:
         parsed = [self._line(line) for line in lines]
@@ -140,11 +145,18 @@ class VwText:
         if self._labels.kind == "bandit" and len(labels) > 1:
             raise FormatError(f"label: {len(labels)} actions of the group have one ({', '.join(labels)}); expected one")
         is_shared = lines[0].startswith("shared")
+        if is_shared and len(lines) == 1:
+            raise FormatError(f"group: only a shared line ({lines[0][:60]!r}); expected at least one action after it")
+        label = labels[0] if labels else None
+        if self._reads == "text":
+            return Example(label, 1.0, _bytes("\n".join(lines)))
         shared = parsed[0][2] if is_shared else {}
         actions = [features for _, _, features in (parsed[1:] if is_shared else parsed)]
-        return Example(labels[0] if labels else None, 1.0, _bytes("\n".join(lines)), shared, actions)
+        return Example(label, 1.0, features=shared, actions=actions)
 
     def _line(self, line: str) -> tuple[Label, float, Features]:
+        if "\r" in line:
+            raise FormatError(f"carriage return within {line[:60]!r}: VW would end the line there")
         head, bar, rest = line.partition("|")
         if not bar:
             if self._is_multiline and line.strip():
@@ -155,7 +167,7 @@ class VwText:
 
 
 class Section(msgspec.Struct, frozen=True):
-    """One namespace as it stands in a line: its name unescaped, its features still as VW hashes them, with values."""
+    """One namespace as it stands in a line: its name and its features as VW hashes them (escaped), with values."""
 
     namespace: str
     features: list[tuple[str, float]]
@@ -180,7 +192,7 @@ def parse_features(text: bytes) -> Features:
     """
     features: Features = {}
     for section in sections(text):
-        target = features.setdefault(section.namespace, {})
+        target = features.setdefault(unescape(section.namespace), {})
         for token, value in section.features:
             name, equals, category = token.partition("=")
             if equals and value == 1.0:
@@ -195,20 +207,26 @@ def _section(section: str) -> tuple[str, float, list[str]]:
     if not section or section[0] in " \t":
         return "", 1.0, tokens
     name, colon, scale = tokens[0].partition(":")
-    return unescape(name), number_text(scale, f"namespace {name!r}: weight") if colon else 1.0, tokens[1:]
+    if not name:
+        raise FormatError(f"namespace: a weight without a name in {section[:60]!r}; expected |NAME:WEIGHT")
+    return name, number_text(scale, f"namespace {name!r}: weight") if colon else 1.0, tokens[1:]
 
 
 def _feature(token: str, scale: float, namespace: str) -> tuple[str, float]:
     name, colon, value = token.partition(":")
-    return name, number_text(value, f"feature {namespace}^{name}") * scale if colon else scale
+    if not colon:
+        return name, scale
+    field = f"feature {namespace}^{name}"
+    return name, number(number_text(value, field) * scale, field)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
     """Lines that are not empty, without their ends: cut a chunk at a time, which is far faster than line by line."""
     rest = b""
     while chunk := stream.read(_CHUNK_BYTES):
-        *lines, rest = (rest + chunk).split(b"\n")
-        if b"\r" in chunk:
+        joined = rest + chunk
+        *lines, rest = joined.split(b"\n")
+        if lines and b"\r" in joined:
             lines = [line.rstrip(b"\r") for line in lines]
         yield from filter(None, lines)
     if last := rest.rstrip(b"\r"):
@@ -217,7 +235,9 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _is_plain(payloads: Sequence[bytes]) -> bool:
     joined = b"\n".join([*payloads, b""])
-    return joined.count(b"\n") == len(payloads) and b"\r" not in joined and _SUSPECT.search(joined) is None
+    if joined.count(b"\n") != len(payloads) or b"\r" in joined or _SUSPECT.search(joined) is not None:
+        return False
+    return _SUSPECT_WEIGHT.search(joined) is None
 
 
 def _head_tokens(head: str) -> tuple[list[str], str]:

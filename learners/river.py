@@ -5,10 +5,12 @@ The only file that knows river. Pickles are made here, verified by the checkpoin
 
 import importlib
 import inspect
+import io
 import math
 import pickle
 import pkgutil
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from numbers import Number
 from typing import Any, Literal
 
@@ -19,6 +21,9 @@ from formats.example import Example, Features, Value
 from learners.learner import Answer, Column, LearnerError, Learnt, Rejected, Traits
 
 Task = Literal["binary", "multiclass", "regression"]
+
+_UNLEARNABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What river raises for a row that does not suit the pipeline: text to a scaler, a negative count, a missing field."""
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -34,6 +39,7 @@ class River:
     def __init__(self, arguments: str, task: Task = "binary") -> None:
         self._task = task
         self._model = build(arguments)
+        self._tables = list(_tables(self._model))
         self._takes_weights = _takes_weights(self._model)
         self._nan_predictions = 0
         self.traits = Traits(
@@ -59,26 +65,41 @@ class River:
                 rejected.append(Rejected(index, f"weight: {example.weight!r}, but river's {name} takes no weights"))
                 continue
             row = flat(example.features)
-            predictions[index] = prediction = self._predict(row)
-            losses[index] = self._learn_one(row, example, prediction)
+            try:
+                prediction = self._predict(row)
+                losses[index] = self._learn_one(row, example, prediction)
+            except _UNLEARNABLE as error:
+                rejected.append(Rejected(index, f"river: {type(error).__name__}: {error}"))
+                continue
+            predictions[index] = prediction
         return Learnt(predictions, losses, rejected)
 
     def predict(self, example: Example) -> Answer:
-        return self._predict(flat(example.features))
+        # River notes down names that it is asked for the first time; the newest entries of a dict are its last.
+        sizes = [len(table) for table in self._tables]
+        try:
+            return self._predict(flat(example.features))
+        except _UNLEARNABLE as error:
+            raise LearnerError(f"river: {type(error).__name__}: {error}") from error
+        finally:
+            for table, size in zip(self._tables, sizes, strict=True):
+                while len(table) > size:
+                    table.popitem()
 
     def probabilities(self, predictions: Column) -> Column:
         return np.clip(predictions, 0.0, 1.0)
 
     def state(self) -> bytes:
-        # Equal models pickle differently until their shared objects have been through a load.
-        once = pickle.dumps(self._model, pickle.HIGHEST_PROTOCOL)
-        return pickle.dumps(pickle.loads(once), pickle.HIGHEST_PROTOCOL)
+        file = io.BytesIO()
+        _Pickler(file).dump(self._model)
+        return file.getvalue()
 
     def restore(self, state: bytes) -> None:
         try:
-            self._model = pickle.loads(state)
-        except (pickle.UnpicklingError, AttributeError, ImportError, EOFError, IndexError) as error:
-            raise LearnerError(f"river: state cannot be loaded: {error}") from error
+            self._model = _Unpickler(io.BytesIO(state)).load()
+        except Exception as error:
+            raise LearnerError(f"river: state cannot be loaded: {type(error).__name__}: {error}") from error
+        self._tables = list(_tables(self._model))
 
     def _learn_one(self, row: dict[str, Any], example: Example, prediction: float) -> float:
         label = example.label
@@ -105,6 +126,41 @@ class River:
             return value
         self._nan_predictions += 1
         return 0.0
+
+
+class _Pickler(pickle.Pickler):
+    """Equal models give equal bytes: equal strings are one object, and sets are in order, whatever the hash seed."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._texts: dict[str, str] = {}
+        self._sets: dict[int, tuple[str, list[Hashable]]] = {}
+
+    def persistent_id(self, obj: Any) -> object:
+        if obj.__class__ is str:
+            return self._texts.setdefault(obj, obj)
+        if obj.__class__ is not set and obj.__class__ is not frozenset:
+            return None
+        if id(obj) not in self._sets:
+            items = sorted(obj, key=lambda item: (type(item).__name__, repr(item)))
+            self._sets[id(obj)] = obj.__class__.__name__, items
+        return self._sets[id(obj)]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Takes what `_Pickler` gives."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self._sets: dict[int, tuple[object, set[Hashable] | frozenset[Hashable]]] = {}
+
+    def persistent_load(self, pid: Any) -> object:
+        if isinstance(pid, str):
+            return pid
+        if id(pid) not in self._sets:
+            kind, items = pid
+            self._sets[id(pid)] = pid, set(items) if kind == "set" else frozenset(items)
+        return self._sets[id(pid)][1]
 
 
 def build(arguments: str) -> Any:
@@ -160,6 +216,23 @@ def _river_names() -> dict[str, Any]:
         "float": float,
         "Number": Number,
     }
+
+
+def _tables(model: Any) -> Iterator[defaultdict[Any, Any]]:
+    """The dicts of a pipeline that make up an entry for any name asked for."""
+    seen: set[int] = set()
+    todo = [model]
+    while todo:
+        part = todo.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, defaultdict):
+            yield part
+        elif isinstance(part, dict):
+            todo += part.values()
+        elif type(part).__module__.startswith("river."):
+            todo += getattr(part, "__dict__", {}).values()
 
 
 def _takes_weights(model: Any) -> bool:

@@ -38,6 +38,15 @@ _REFUSED = {
     "-p": "use --predictions", "--predictions": "use --predictions",
     "-P": "use --progress", "--progress": "use --progress",
     "-t": "use weir predict", "--testonly": "use weir predict",
+    "-r": "use --predictions", "--raw_predictions": "use --predictions",
+    "--readable_model": "models go to checkpoints", "--invert_hash": "models go to checkpoints",
+    "--output_feature_regularizer_binary": "models go to checkpoints",
+    "--output_feature_regularizer_text": "models go to checkpoints",
+    "-a": "it prints every feature", "--audit": "it prints every feature",
+    "--audit_regressor": "it prints every feature", "--extra_metrics": "weir serve has metrics",
+    "--foreground": "weir serve is the daemon", "--num_children": "weir serve is the daemon",
+    "--pid_file": "weir serve is the daemon", "--port_file": "weir serve is the daemon",
+    "--sendto": "it waits for a network peer",
 }  # fmt: skip
 
 # Measured: for these, continuing after a restore gives other bits than never stopping.
@@ -76,13 +85,15 @@ class VW:
         return self._log.nan_predictions
 
     def learn(self, examples: Sequence[Example]) -> Learnt:
+        if not examples:
+            return Learnt(np.empty(0), np.empty(0))
         if self.traits.is_multiline:
             return self._learn_groups(examples)
+        if self.traits.label_kind != "number":
+            return self._learn_counted(examples)
         parsed = self._vw._parse(b"\n".join([example.text for example in examples]))
         if len(parsed) != len(examples):
             raise LearnerError(f"VW read {len(parsed)} examples from {len(examples)} lines: {examples[0].text[:80]!r}")
-        if self.traits.label_kind != "number":
-            return self._learn_counted(parsed)
         vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example
         prediction, loss = self._read, pylibvw.example.get_loss
         predictions: list[float] = []
@@ -173,12 +184,13 @@ class VW:
     def _options(self) -> set[str]:
         return {token.partition("=")[0] for token in self._command}
 
-    def _learn_counted(self, parsed: list[Any]) -> Learnt:
-        """The same for label kinds whose loss is known only as growth of VW's sum."""
-        predictions, losses, rejected = _columns(len(parsed))
-        for index, example in enumerate(parsed):
+    def _learn_counted(self, examples: Sequence[Example]) -> Learnt:
+        """The same for label kinds whose labels VW may refuse, and whose loss is known only as growth of VW's sum."""
+        predictions, losses, rejected = _columns(len(examples))
+        for index, row in enumerate(examples):
             before = self._vw.get_sum_loss()
             try:
+                (example,) = self._vw._parse(row.text)
                 self._vw.learn(example)
             except RuntimeError as error:
                 rejected.append(Rejected(index, f"VW: {error}"))
@@ -192,8 +204,8 @@ class VW:
         predictions, losses, rejected = _columns(len(examples))
         for index, example in enumerate(examples):
             before = self._vw.get_sum_loss()
-            lines = self._vw._parse(example.text)
             try:
+                lines = self._vw._parse(example.text)
                 self._vw.learn_multi(lines)
             except RuntimeError as error:
                 rejected.append(Rejected(index, f"VW: {error}"))
@@ -204,12 +216,14 @@ class VW:
         return Learnt(predictions, losses, rejected)
 
     def _contributions(self, section: Section) -> list[Contribution]:
-        space = self._vw.hash_space(section.namespace or " ")
+        space = self._vw.hash_space(section.namespace.encode(errors="surrogateescape") or b" ")
         rows = []
         for name, value in section.features:
-            weight = float(self._vw.get_weight(self._vw.hash_feature(name, space), 0))
-            label = f"{section.namespace}^{name}" if section.namespace else name
-            rows.append(Contribution(unescape(label), value, weight, weight * value))
+            index = self._vw.hash_feature(name.encode(errors="surrogateescape"), space)
+            weight = float(self._vw.get_weight(index, 0))
+            label = unescape(f"{section.namespace}^{name}" if section.namespace else name)
+            shown = label.encode(errors="surrogateescape").decode(errors="replace")
+            rows.append(Contribution(shown, value, weight, weight * value))
         return rows
 
 
@@ -235,9 +249,10 @@ def _command(arguments: str) -> list[str]:
     except ValueError as error:
         raise LearnerError(f"learner.args: {error}: {arguments!r}") from error
     for token in tokens:
-        reason = _REFUSED.get(token.partition("=")[0])
+        option = token.partition("=")[0] if token.startswith("--") else token[:2]
+        reason = _REFUSED.get(option)
         if reason is not None:
-            raise LearnerError(f"learner.args: {token} is not for a stream: {reason}")
+            raise LearnerError(f"learner.args: {option} is not for a stream: {reason}")
     return tokens
 
 

@@ -65,10 +65,10 @@ async def train(job: TrainJob, err: TextIO) -> Trained:
     learner, settings = _learner(job, table)
     format_ = wiring.build_format(settings, learner.traits)
     trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err))
-    if isinstance(table, _OwnTable):
-        table.begin(trainer, job.predictions)
+    source = FileSource(job.files, format_.split)
+    table.begin(trainer, job.predictions)
     started = time.perf_counter()
-    async for records in FileSource(job.files, format_.split).read({}, size=BATCH):
+    async for records in source.read({}, size=BATCH):
         for _ in trainer.learn(records):
             pass
         table.update()
@@ -101,14 +101,22 @@ class _VWTable:
     def __init__(self, err: TextIO, files: Sequence[str]) -> None:
         self._err = err
         self._files = files
-        self._line = ""
+        self._text = ""
+        self._has_begun = False
         self._figures: dict[str, str] = {}
+
+    def begin(self, trainer: Trainer, predictions: str | None) -> None:
+        """Everything that could be wrong beforehand is right: print what VW has said so far, and from now on."""
+        self._has_begun = True
+        self.write("")
 
     def write(self, text: str) -> None:
         """Take the next piece of VW's output."""
-        *lines, self._line = (self._line + text).split("\n")
-        for line in lines:
-            self._print(line)
+        self._text += text
+        if self._has_begun:
+            *lines, self._text = self._text.split("\n")
+            for line in lines:
+                self._print(line)
 
     def update(self) -> None:
         """VW prints by itself."""

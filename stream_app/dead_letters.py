@@ -1,17 +1,14 @@
 """Dead letters: events that could not be learnt from, kept byte for byte with their place and the reason."""
 
 import base64
-import logging
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
-from rocksdict import Options, Rdict
 
-from stream_app.sources.source import SourceError
-
-log = logging.getLogger(__name__)
+from stream_app.local_db import LocalDb
 
 
 class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
@@ -47,30 +44,25 @@ class DeadLetters:
     """
 
     def __init__(self, path: Path, keep: int) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_keep_log_file_num(2)
-        try:
-            self._db = Rdict(str(path), options)
-        except Exception as error:
-            raise SourceError(f"dead letters at {path}: {error}") from error
+        self._db = LocalDb(path, "dead letters")
         self._keep = keep
-        self._count = sum(1 for _ in self._db.keys())  # noqa: SIM118 an Rdict is no iterable
+        self._count = sum(1 for _ in self._db.keys())  # noqa: SIM118 it is no dict
 
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def problem(self) -> str | None:
+        """Why dead letters are not kept at present; None while they are."""
+        return self._db.problem
+
     def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
         """Keep an event. A full disk does not stop the stream: the event stays in the log and in the counts."""
         key = partition.to_bytes(2, "big") + offset.to_bytes(8, "big")
-        if key in self._db:
+        if self._db.get(key) is not None:
             return
         letter = DeadLetter(partition, offset, reason, payload, time.time())
-        try:
-            self._db[key] = msgspec.msgpack.encode(letter)
-        except Exception as error:  # noqa: BLE001 rocksdict raises nothing more exact
-            log.warning("dead letter %d:%d is not kept: %s", partition, offset, error)
+        if not self._db.write({key: msgspec.msgpack.encode(letter)}):
             return
         self._count += 1
         if self._count > self._keep + self._keep // 10:
@@ -78,9 +70,7 @@ class DeadLetters:
 
     def latest(self, limit: int = 100) -> Iterator[DeadLetter]:
         """From the last place in the log backwards."""
-        for number, value in enumerate(self._db.values(backwards=True)):
-            if number >= limit:
-                return
+        for value in islice(self._db.latest(), limit):
             yield msgspec.msgpack.decode(value, type=DeadLetter)
 
     def close(self) -> None:
@@ -89,7 +79,6 @@ class DeadLetters:
 
     def _forget_oldest(self) -> None:
         surplus = self._count - self._keep
-        keys = [key for key in self._db.keys() if isinstance(key, bytes)]  # noqa: SIM118
-        for key in sorted(keys, key=lambda key: key[2:])[:surplus]:
-            del self._db[key]
-        self._count = self._keep
+        oldest = sorted(self._db.keys(), key=lambda key: key[2:])[:surplus]
+        if self._db.write(dict.fromkeys(oldest)):
+            self._count = self._keep

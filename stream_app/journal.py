@@ -4,13 +4,18 @@ With several partitions the weights depend on how they interleave. Each checkpoi
 file holds the tail after it, written before a micro-batch is learnt, so that a restart can follow it exactly.
 """
 
+import errno
+import logging
 import os
 import struct
 from pathlib import Path
 
 from stream_app.sources.source import Order, Position
 
+log = logging.getLogger(__name__)
+
 _ENTRY = struct.Struct(">HQI")  # partition, first offset, number of records
+_MARK = 0xFFFF  # in place of a partition: the journal begins at a rollback, and these are digits of its id
 _COMPACT_BYTES = 1 << 20
 
 
@@ -36,6 +41,8 @@ class Journal:
         order: Order = []
         reached = dict(position)
         for partition, first, count in self._entries():
+            if partition == _MARK:
+                continue
             expected = reached.get(partition, 0)
             new = first + count - expected
             if first <= expected and new > 0:
@@ -48,7 +55,7 @@ class Journal:
         """These records are learnt next. Raises OSError where that cannot be written."""
         end = first + count
         if end > self._known.get(partition, 0):
-            os.write(self._file, _ENTRY.pack(partition, first, count))
+            self._append(partition, first, count)
             self._known[partition] = end
 
     def forget(self, position: Position) -> None:
@@ -57,15 +64,24 @@ class Journal:
             return
         kept = [entry for entry in self._entries() if entry[1] + entry[2] > position.get(entry[0], 0)]
         aside = self._path.with_suffix(".new")
-        aside.write_bytes(b"".join(_ENTRY.pack(*entry) for entry in kept))
-        aside.replace(self._path)
+        try:
+            aside.write_bytes(b"".join(_ENTRY.pack(*entry) for entry in kept))
+            aside.replace(self._path)
+        except OSError as error:
+            log.warning("%s stays as long as it is: %s", self._path, error)
+            return
         os.close(self._file)
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND)
 
-    def rewind(self, position: Position) -> None:
-        """Learning starts again at `position`: what is learnt from there on is recorded anew."""
+    def rewind(self, position: Position, model_id: str) -> None:
+        """Learning goes on at `position` by the rollback `model_id`: what is learnt from there on is recorded anew."""
         os.ftruncate(self._file, 0)
+        self._append(_MARK, _digits(model_id), 0)
         self._known = dict(position)
+
+    def begins_at(self, model_id: str) -> bool:
+        """Whether nothing in it is from before the rollback `model_id`."""
+        return self._entries()[:1] == [(_MARK, _digits(model_id), 0)]
 
     def close(self) -> None:
         """Close the file. Nothing else may be called afterwards."""
@@ -74,3 +90,13 @@ class Journal:
     def _entries(self) -> list[tuple[int, int, int]]:
         data = os.pread(self._file, os.fstat(self._file).st_size, 0)
         return list(_ENTRY.iter_unpack(data[: len(data) - len(data) % _ENTRY.size]))
+
+    def _append(self, *entry: int) -> None:
+        written = os.write(self._file, _ENTRY.pack(*entry))
+        if written < _ENTRY.size:
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(errno.ENOSPC, "order of partitions not recorded: no space", str(self._path))
+
+
+def _digits(model_id: str) -> int:
+    return int(model_id.removeprefix("sha256.")[:16], 16)

@@ -1,12 +1,12 @@
 """Features remembered by id at prediction time, so that a label that comes later is learnt with exactly those."""
 
+import itertools
 import time
 from pathlib import Path
 
 import msgspec
-from rocksdict import Options, Rdict, WriteBatch
 
-from stream_app.sources.source import SourceError
+from stream_app.local_db import LocalDb
 
 _EVENT = b"e"
 _AGE = b"a"
@@ -29,17 +29,10 @@ class RememberedEvents:
     """
 
     def __init__(self, path: Path, keep: int, keep_s: float) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
-        options.set_keep_log_file_num(2)
-        try:
-            self._db = Rdict(str(path), options)
-        except Exception as error:
-            raise SourceError(f"remembered events at {path}: {error}") from error
+        self._db = LocalDb(path, "remembered predictions")
         self._keep = keep
         self._keep_s = keep_s
-        ages = [key for key in self._db.keys(from_key=_AGE) if isinstance(key, bytes) and key.startswith(_AGE)]
+        ages = list(itertools.takewhile(lambda key: key.startswith(_AGE), self._db.keys(_AGE)))
         self._count = len(ages)
         self._oldest = int.from_bytes(ages[0][1:], "big") if ages else 0
         self._next = int.from_bytes(ages[-1][1:], "big") + 1 if ages else 0
@@ -47,16 +40,19 @@ class RememberedEvents:
     def __len__(self) -> int:
         return self._count
 
+    @property
+    def problem(self) -> str | None:
+        """Why predictions are not remembered at present; None while they are."""
+        return self._db.problem
+
     def put(self, event_id: str, payload: bytes) -> None:
-        """Remember the event that was predicted under this id."""
-        batch = WriteBatch(raw_mode=True)
-        number = self._next
-        self._next += 1
-        batch[_AGE + number.to_bytes(8, "big")] = event_id.encode()
-        batch[_EVENT + event_id.encode()] = msgspec.msgpack.encode(Remembered(payload, time.time(), number))
-        self._db.write(batch)
-        self._count += 1
-        self._forget()
+        """Remember the event that was predicted under this id. On a full disk it is not: `problem` says so."""
+        key, event = event_id.encode(), Remembered(payload, time.time(), self._next)
+        age = _AGE + event.number.to_bytes(8, "big")
+        if self._db.write({age: key, _EVENT + key: msgspec.msgpack.encode(event)}):
+            self._next += 1
+            self._count += 1
+            self._forget()
 
     def get(self, event_id: str) -> Remembered | None:
         """What was predicted under this id, if it is still known."""
@@ -69,7 +65,7 @@ class RememberedEvents:
     def labelled(self, event_id: str, event: Remembered) -> None:
         """Its label has come and is in the log: a second one is a duplicate."""
         event.is_labelled = True
-        self._db[_EVENT + event_id.encode()] = msgspec.msgpack.encode(event)
+        self._db.write({_EVENT + event_id.encode(): msgspec.msgpack.encode(event)})
 
     def close(self) -> None:
         """Close the store."""
@@ -89,8 +85,7 @@ class RememberedEvents:
             is_old = event is not None and time.time() - event.seen_at > self._keep_s
             if is_current and self._count <= self._keep and not is_old:
                 return
-            del self._db[key]
-            if is_current:
-                del self._db[_EVENT + event_id]
+            if not self._db.write({key: None, **({_EVENT + event_id: None} if is_current else {})}):
+                return
             self._oldest += 1
             self._count -= 1

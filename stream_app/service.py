@@ -19,7 +19,7 @@ from stream_app.journal import Journal
 from stream_app.remembered import RememberedEvents
 from stream_app.serving import Serving
 from stream_app.sources.owner import hold
-from stream_app.sources.source import Order, Records
+from stream_app.sources.source import Order, Position, Records, SourceError
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ PRUNE_PART = 4
 
 RETRY_S = 5.0
 """How long to wait after a checkpoint that could not be saved."""
+NEVER = -1
+"""In place of a number of records: what is learnt is in no checkpoint yet."""
 
 
 class ServiceError(Exception):
@@ -61,14 +63,16 @@ class Service:
             self.dead_letters = wiring.build_dead_letters(settings)
             opened.callback(self.dead_letters.close)
             self.trainer = wiring.build_trainer(settings, learner, format_, self.dead_letters)
-            self._head = self._restore()
             self._journal = Journal(state / "order.journal")
             opened.callback(self._journal.close)
-            remembered = RememberedEvents(state / "remembered", settings.state.remember, settings.state.remember_s)
-            opened.callback(remembered.close)
+            self._head = self._restore()
+            self._remembered = RememberedEvents(
+                state / "remembered", settings.state.remember, settings.state.remember_s
+            )
+            opened.callback(self._remembered.close)
             self.source = wiring.build_source(settings, format_)
             self._opened = opened.pop_all()
-        self.serving = Serving(self.trainer, self.source, remembered, settings.events.max_bytes)
+        self.serving = Serving(self.trainer, self.source, self._remembered, settings.events.max_bytes)
         self._is_running = False
         self.checkpoint_error: str | None = None
         self._turn = asyncio.Lock()
@@ -117,6 +121,7 @@ class Service:
             problems.append(f"{nan} predictions were not finite: the learner has diverged; roll back")
         if self.checkpoint_error is not None:
             problems.append(f"the last checkpoint was not saved: {self.checkpoint_error}")
+        problems += [problem for kept in (self._remembered, self.dead_letters) if (problem := kept.problem) is not None]
         return problems
 
     async def run(self) -> None:
@@ -145,7 +150,10 @@ class Service:
         """Take a last checkpoint if anything was learnt since, and let go of everything."""
         try:
             async with self._turn:
-                await self._save(why)
+                if self.trainer.is_whole and (self._head is not None or self.trainer.counts.records):
+                    await self._save(why)
+                else:
+                    await self._settle()
         finally:
             await self.source.close()
             self._opened.close()
@@ -159,24 +167,31 @@ class Service:
         """Take the model of an older checkpoint; returns the id of the checkpoint that records it.
 
         With `replay`, learn again from its position, passing over the exceptions; else go on from the present one.
-        Raises CheckpointError for an unknown or damaged checkpoint, ServiceError for exceptions without a replay.
+        It is recorded first: whatever is raised, nothing has changed. Raises CheckpointError for a checkpoint that is
+        unknown, damaged, or cannot be recorded, TrainerError for one that does not fit, SourceError where the source
+        no longer has what is to be replayed, ServiceError for exceptions that cannot be.
         """
         if wanted.exceptions and not wanted.replay:
             raise ServiceError("except: only a replay can leave something out; set replay")
+        unknown = {hole.partition for hole in wanted.exceptions} - self.source.end().keys()
+        if unknown:
+            raise ServiceError(f"except: there is no partition {min(unknown)} in {self.settings.source.url}")
         async with self._turn:
             return await self._roll_back(wanted)
 
     def _order(self) -> Order:
         """The order in which the records after the restored position were learnt before, as far as it is known."""
+        if self.source.keeps_order:
+            return []
         order = self._journal.order_after(self.trainer.position)
-        if self._journal.is_new and self._head is not None and not self.source.keeps_order and self.lag:
+        if self._journal.is_new and self._head is not None and self.lag:
             self.trainer.order_is_lost()
         return order
 
     async def _learn(self, records: Records) -> None:
         if not records.payloads:
             return
-        if len(self.source.end()) > 1:
+        if not self.source.keeps_order and len(self.source.end()) > 1:
             self._journal.note(records.partition, records.offset, len(records.payloads))
         for _ in self.trainer.learn(records):
             await asyncio.sleep(0)
@@ -198,9 +213,10 @@ class Service:
         new = self.trainer.counts.records - self._saved_records
         age_s = time.monotonic() - self._saved_at
         settings = self.settings.checkpoints
-        if self.checkpoint_error is not None and age_s < RETRY_S:
-            return
-        if new >= settings.every_events:
+        if self.checkpoint_error is not None:
+            if age_s >= RETRY_S:
+                self._begin_save("tried again")
+        elif new >= settings.every_events:
             self._begin_save(f"every {settings.every_events} events")
         elif new and age_s >= settings.every_s:
             self._begin_save(f"every {settings.every_s:g} s")
@@ -232,9 +248,9 @@ class Service:
             self._head = await saving
         except CheckpointError as error:
             self.trainer.settle(is_saved=False)
-            self._saved_records = -1
+            self._saved_records = NEVER
             self.checkpoint_error = str(error)
-            log.error("checkpoint not saved: %s", error)
+            log.error("%s", error)
             if isinstance(error, HeadMoved):
                 raise
             return
@@ -259,19 +275,33 @@ class Service:
         model_id = await asyncio.to_thread(resolve, self.store, wanted.id)
         checkpoint = await asyncio.to_thread(self.store.load, model_id)
         if wanted.replay:
-            self.trainer.replay_from(checkpoint, wanted.exceptions)
-            self._journal.rewind(self.trainer.position)
-            self._is_rewound = True
-            self._woken.set()
+            rolled_back = self.trainer.replayed_from(checkpoint, wanted.exceptions)
+            await self._check_readable(checkpoint.manifest.position)
         else:
-            self.trainer.skip_to_here(checkpoint)
-        self._saved_records = -1
-        return await self._save(f"rollback to {model_id}")
+            rolled_back = self.trainer.skipped_to_here(checkpoint)
+        self._head = await asyncio.to_thread(self._write, rolled_back, f"rollback to {model_id}", self._head)
+        self.trainer.restore(rolled_back)
+        self._journal.rewind(self.trainer.position, self._head)
+        self._saved_records, self._saved_at = self.trainer.counts.records, time.monotonic()
+        self.checkpoint_error = None
+        self._is_rewound = True
+        self._woken.set()
+        log.info("rolled back to %s, at %s", model_id, self.trainer.live_id)
+        return self._head
+
+    async def _check_readable(self, position: Position) -> None:
+        """Raises SourceError where reading cannot begin at `position`."""
+        async with aclosing(self.source.read(dict(position), [], 1)) as batches:
+            await anext(batches, None)
 
     def _restore(self) -> str | None:
         head = self.store.head()
         if head is not None:
-            self.trainer.restore(self.store.load(head))
+            checkpoint = self.store.load(head)
+            self.trainer.restore(checkpoint)
+            is_rollback = checkpoint.manifest.parent is not None and not checkpoint.manifest.since_parent.records
+            if is_rollback and not self._journal.begins_at(head):
+                self._journal.rewind(self.trainer.position, head)
             log.info("restored %s at %s", head, self.trainer.live_id)
         return head
 
@@ -281,4 +311,7 @@ class Service:
             return
         kept = [summary.manifest for summary in lineage(self._head, self.store.list()) if summary.manifest]
         if kept:
-            self.source.release(kept[-1].position)
+            try:
+                self.source.release(kept[-1].position)
+            except SourceError as error:
+                log.warning("old records stay: %s", error)

@@ -41,6 +41,7 @@ class Serving:
         self._source = source
         self._remembered = remembered
         self._max_bytes = max_bytes
+        self._labelling: set[str] = set()
         self.predictions = 0
         self.labels = 0
 
@@ -90,10 +91,14 @@ class Serving:
         event = self._remembered.get(event_id)
         if event is None:
             raise UnknownId(f"id: no prediction of {event_id!r} is remembered")
-        if event.is_labelled:
+        if event.is_labelled or event_id in self._labelling:
             raise AlreadyLabelled(f"id: {event_id!r} has its label already")
-        given = await self.append([self._trainer.parts.format.labelled(event.payload, label)])
-        self._remembered.labelled(event_id, event)
+        self._labelling.add(event_id)
+        try:
+            given = await self.append([self._trainer.parts.format.labelled(event.payload, label)])
+            self._remembered.labelled(event_id, event)
+        finally:
+            self._labelling.remove(event_id)
         self.labels += 1
         return given
 

@@ -79,6 +79,7 @@ class Trainer:
         self.parts = parts
         self.position: Position = {}
         self.counts = Counts()
+        self.is_whole = True
         self._identity = identity
         self._holes: list[Hole] = []
         self._ahead: list[Hole] = []
@@ -97,7 +98,11 @@ class Trainer:
         return "live@" + (",".join(f"{part}:{offset}" for part, offset in sorted(self.position.items())) or "0:0")
 
     def learn(self, records: Records) -> Iterator[None]:
-        """Learn a micro-batch, whole. Yields where the caller may serve a request in between."""
+        """Learn a micro-batch, whole. Yields where the caller may serve a request in between.
+
+        Until it has ended, `is_whole` is False: what an error interrupts is neither learnt nor not learnt.
+        """
+        self.is_whole = False
         payloads, offsets = self._wanted(records)
         decoded = self.parts.format.decode(payloads)
         for dead in decoded.dead:
@@ -111,6 +116,7 @@ class Trainer:
             stretch.add(records, payloads, examples)
         self.position[records.partition] = records.offset + len(records.payloads)
         self.counts.records += len(records.payloads)
+        self.is_whole = True
 
     def snapshot(self) -> Checkpoint:
         """Everything as one value, only between two calls of `learn`. Learning may go on while it is being saved.
@@ -144,23 +150,37 @@ class Trainer:
         self._ahead = list(manifest.except_)
         self._order_lost_at = manifest.order_lost_at
         self._stretches = [OpenStretch(checkpoint.id)]
+        self.is_whole = True
 
-    def skip_to_here(self, checkpoint: Checkpoint) -> None:
-        """Take the model of an older checkpoint, and go on from the present position: what lies between is a hole."""
-        self._check(checkpoint)
-        here, why = dict(self.position), f"rolled back to {checkpoint.id} with --skip"
-        self._restore_learner(checkpoint)
-        old = checkpoint.manifest.position
-        gaps = [(part, old.get(part, 0), offset) for part, offset in sorted(here.items())]
-        self._holes = list(checkpoint.manifest.holes)
-        self._holes += [Hole(partition=part, first=a, last=b, why=why) for part, a, b in gaps if a < b]
-        self._order_lost_at = checkpoint.manifest.order_lost_at
-        self._stretches = [OpenStretch(checkpoint.id)]
+    def skipped_to_here(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The model of another checkpoint at the present position; what it has not learnt before that is a hole.
 
-    def replay_from(self, checkpoint: Checkpoint, exceptions: Sequence[Hole]) -> None:
-        """Take an older checkpoint, position included, and from there on pass over the records of `exceptions`."""
-        self.restore(checkpoint)
-        self._ahead = sorted([*self._ahead, *exceptions], key=lambda hole: (hole.partition, hole.first))
+        Changes nothing: save it, then `restore` it. What it has learnt beyond the present position is not read again.
+        Raises TrainerError for a checkpoint that does not fit.
+        """
+        why = f"rolled back to {checkpoint.id} with --skip"
+        old, here = checkpoint.manifest.position, self.position
+        position = {part: max(old.get(part, 0), here.get(part, 0)) for part in sorted(old.keys() | here.keys())}
+        gaps = [(part, old.get(part, 0), offset) for part, offset in position.items()]
+        holes = [Hole(partition=part, first=first, last=last, why=why) for part, first, last in gaps if first < last]
+        _, ahead = _split([*checkpoint.manifest.except_, *self._ahead], position)
+        blobs = {**checkpoint.blobs, "dedupe": self.parts.dedupe.state()}
+        return self._derived(checkpoint, blobs, position, holes, ahead)
+
+    def replayed_from(self, checkpoint: Checkpoint, exceptions: Sequence[Hole]) -> Checkpoint:
+        """Another checkpoint, position included, that from there on passes over the records of `exceptions`.
+
+        Changes nothing: save it, then `restore` it. Raises TrainerError for a checkpoint that does not fit, or that
+        has learnt from one of the exceptions.
+        """
+        position = checkpoint.manifest.position
+        for hole in exceptions:
+            if hole.first < position.get(hole.partition, 0):
+                raise TrainerError(
+                    f"except: {checkpoint.id} has learnt from {hole.partition}:{hole.first} already, as its position "
+                    f"is {hole.partition}:{position[hole.partition]}: roll back to an older one"
+                )
+        return self._derived(checkpoint, checkpoint.blobs, position, [], [*checkpoint.manifest.except_, *exceptions])
 
     def order_is_lost(self) -> None:
         """From here on events are learnt once each, but in an order of our own: manifests say so from now on."""
@@ -218,7 +238,7 @@ class Trainer:
     def _manifest(self) -> Manifest:
         identity, traits, stretch = self._identity, self.parts.learner.traits, self._stretches[0]
         passed, ahead = _split(self._ahead, self.position)
-        self._holes, self._ahead = self._holes + passed, ahead
+        self._holes, self._ahead = _joined([*self._holes, *passed]), ahead
         return Manifest(
             model=identity.model,
             learner=LearnerSpec(kind=traits.kind, arguments=traits.arguments),
@@ -235,6 +255,27 @@ class Trainer:
             metrics=dict(self.parts.progressive.report()),
             exact_resume=traits.exact_resume,
         )
+
+    def _derived(
+        self, old: Checkpoint, blobs: dict[str, bytes], position: Position, holes: list[Hole], ahead: list[Hole]
+    ) -> Checkpoint:
+        """A child of `old` without a stretch of its own."""
+        self._check(old)
+        identity = self._identity
+        manifest = msgspec.structs.replace(
+            old.manifest,
+            model=identity.model,
+            schema=identity.schema,
+            versions=identity.versions,
+            platform=identity.platform,
+            git_commit=identity.git_commit,
+            parent=old.id,
+            position=position,
+            since_parent=OpenStretch(old.id).closed(),
+            holes=[*old.manifest.holes, *holes],
+            except_=sorted(ahead, key=lambda hole: (hole.partition, hole.first)),
+        )
+        return Checkpoint.of(manifest, {**blobs, "order": msgspec.msgpack.encode([])})
 
     def _check(self, checkpoint: Checkpoint) -> None:
         spec, traits = checkpoint.manifest.learner, self.parts.learner.traits
@@ -274,3 +315,15 @@ def _split(holes: Sequence[Hole], position: Position) -> tuple[list[Hole], list[
         if hole.last > here:
             ahead.append(msgspec.structs.replace(hole, first=max(hole.first, here)))
     return passed, ahead
+
+
+def _joined(holes: Sequence[Hole]) -> list[Hole]:
+    """A hole that was passed in several stretches is one, wherever checkpoints fell."""
+    joined: list[Hole] = []
+    for hole in holes:
+        last = joined[-1] if joined else None
+        if last is not None and (last.partition, last.last, last.why) == (hole.partition, hole.first, hole.why):
+            joined[-1] = msgspec.structs.replace(last, last=hole.last)
+        else:
+            joined.append(hole)
+    return joined

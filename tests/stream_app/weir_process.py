@@ -73,6 +73,10 @@ class Weir:
         return self._running().pid
 
     @property
+    def port(self) -> str:
+        return str(self._port)
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
@@ -139,7 +143,7 @@ class Weir:
 
     def rollback(self, *arguments: str) -> str:
         """`weir rollback` against the running service; returns the id of the checkpoint that records it."""
-        ran = self.command("rollback", *arguments, "--json", environment={"WEIR_HTTP_PORT": str(self._port)})
+        ran = self.command("rollback", *arguments, "--json", environment={"WEIR_HTTP_PORT": self.port})
         assert ran.code == 0, ran
         return str(json.loads(ran.out)["id"])
 

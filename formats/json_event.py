@@ -7,7 +7,7 @@ import orjson
 
 from formats.example import Bandit, Dead, Decoded, Example, Features, FormatError, Label
 from formats.labels import Labels
-from formats.numbers import event_time, number, weight
+from formats.numbers import event_time, number, shown, weight
 from formats.schema import Schema
 from formats.shape import Shapes, features_of
 from formats.vw_text import Reads
@@ -229,7 +229,7 @@ def _id(raw: object) -> str | None:
         return raw
     if isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)
-    raise FormatError(f"id: expected text or a whole number, got {raw!r}")
+    raise FormatError(f"id: expected text or a whole number, got {shown(raw)}")
 
 
 def _time(raw: object, field: str = "ts") -> float | None:

@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from formats.example import Bandit, FormatError, Label, LabelKind
-from formats.numbers import number, number_text, weight, written
+from formats.numbers import number, number_text, shown, weight, written
 
 _KNOWN = 4_096
 
@@ -74,7 +74,7 @@ class Labels:
             return self._named(raw, field)
         if self.kind in ("number", "class"):
             return self.value(number_text(raw, field), field)
-        raise FormatError(f"{field}: expected {_EXPECTED[self.kind]}, which text cannot carry; got {raw!r}")
+        raise FormatError(f"{field}: expected {_EXPECTED[self.kind]}, which text cannot carry; got {shown(raw)}")
 
     def parse(self, tokens: list[str]) -> tuple[Label, float]:
         """Label and weight from the tokens before the first `|` of a VW line, the tag taken off."""
@@ -108,7 +108,7 @@ class Labels:
             return self.names[name]
         except KeyError:
             known = ", ".join(sorted(self.names))
-            raise FormatError(f"{field}: {raw!r} is not one of the labels of the schema ({known})") from None
+            raise FormatError(f"{field}: {shown(raw)} is not one of the labels of the schema ({known})") from None
 
     def _class(self, value: float, field: str) -> float:
         if value != math.floor(value) or value < 0 or (self.classes and value > self.classes):
@@ -119,6 +119,8 @@ class Labels:
     def _multiclass(self, tokens: list[str]) -> tuple[Label, float]:
         if len(tokens) > 2:
             raise FormatError(f"label: expected a class and a weight, got {' '.join(tokens)!r}")
+        if not tokens[0].isascii() or not tokens[0].isdigit():
+            raise FormatError(f"label: expected a class in digits alone, as VW reads it, got {shown(tokens[0])}")
         value = self._class(number_text(tokens[0], "label"), "label")
         return value, weight(number_text(tokens[1], "weight")) if len(tokens) == 2 else 1.0
 
@@ -155,16 +157,16 @@ def _check_bandit_text(tokens: list[str]) -> None:
 def _label_text(raw: object, field: str) -> str:
     """Label text of the other kinds: words, and numbers between colons, commas and blanks, every number finite."""
     if not isinstance(raw, str):
-        raise FormatError(f"{field}: expected VW label text, got {raw!r}")
+        raise FormatError(f"{field}: expected VW label text, got {shown(raw)}")
     if not set(raw).isdisjoint("|\n\r\t"):
-        raise FormatError(f"{field}: label text must not contain '|', a tab or a line end: {raw!r}")
+        raise FormatError(f"{field}: label text must not contain '|', a tab or a line end: {shown(raw)}")
     words = raw.split(" ")
     if not any(words) or words[0].startswith("'"):
-        raise FormatError(f"{field}: expected VW label text, got {raw!r}")
+        raise FormatError(f"{field}: expected VW label text, got {shown(raw)}")
     is_keyed = words[0] in _KEYWORDS
     for word in filter(None, words):
         for part in word.split(","):
-            _check_part(part, is_keyed, f"{field} {raw!r}")
+            _check_part(part, is_keyed, f"{field} {shown(raw)}")
     return raw
 
 

@@ -22,11 +22,11 @@ def number(value: object, field: str) -> float:
     2.0
     """
     if not isinstance(value, int | float):
-        raise FormatError(f"{field}: expected a number, got {_shown(value)}")
+        raise FormatError(f"{field}: expected a number, got {shown(value)}")
     if not -MAX_NUMBER <= value <= MAX_NUMBER:
         if isinstance(value, float) and not math.isfinite(value):
             raise FormatError(f"{field}: {value!r} is not finite")
-        raise FormatError(f"{field}: {value!r} is too large; the largest magnitude is {MAX_NUMBER:g}")
+        raise FormatError(f"{field}: {shown(value)} is too large; the largest magnitude is {MAX_NUMBER:g}")
     return float(value)
 
 
@@ -37,7 +37,7 @@ def number_text(text: str, field: str) -> float:
     1000.0
     """
     if not _NUMBER.fullmatch(text):
-        raise FormatError(f"{field}: expected a finite number, got {text!r}")
+        raise FormatError(f"{field}: expected a finite number, got {shown(text)}")
     return number(float(text), field)
 
 
@@ -61,10 +61,10 @@ def event_time(raw: object, field: str = "ts") -> float:
             try:
                 moment = datetime.fromisoformat(raw)
             except ValueError:
-                raise FormatError(f"{field}: expected Unix seconds or an ISO 8601 time, got {raw!r}") from None
+                raise FormatError(f"{field}: expected Unix seconds or an ISO 8601 time, got {shown(raw)}") from None
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if isinstance(raw, bool) or not isinstance(raw, int | float) or not abs(raw) <= MAX_NUMBER:
-        raise FormatError(f"{field}: expected Unix seconds, got {_shown(raw)}")
+        raise FormatError(f"{field}: expected Unix seconds, got {shown(raw)}")
     return float(raw)
 
 
@@ -77,6 +77,7 @@ def written(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """The value as a message shows it: cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

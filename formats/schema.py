@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from formats.example import FormatError, Value
-from formats.numbers import number, number_text, written
+from formats.numbers import number, number_text, shown, written
 
 FieldType = Literal["number", "category", "boolean", "tokens"]
 
@@ -117,7 +117,7 @@ def _as_it_is(name: str, raw: Value) -> Value:
         return number(raw, name)
     if isinstance(raw, list):
         return _tokens(name, raw)
-    raise FormatError(f"{name}: expected text, a number, a boolean or a list of text, got {raw!r}")
+    raise FormatError(f"{name}: expected text, a number, a boolean or a list of text, got {shown(raw)}")
 
 
 def _boolean(name: str, raw: Value) -> bool:
@@ -126,10 +126,10 @@ def _boolean(name: str, raw: Value) -> bool:
     text = raw.lower() if isinstance(raw, str) else ""
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
-    raise FormatError(f"{name}: expected a boolean, got {raw!r}")
+    raise FormatError(f"{name}: expected a boolean, got {shown(raw)}")
 
 
 def _tokens(name: str, raw: Value) -> list[str]:
     if isinstance(raw, list) and all(isinstance(token, str) for token in raw):
         return raw
-    raise FormatError(f"{name}: expected a list of text, got {raw!r}")
+    raise FormatError(f"{name}: expected a list of text, got {shown(raw)}")

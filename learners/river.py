@@ -9,6 +9,7 @@ import io
 import math
 import pickle
 import pkgutil
+import random
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from numbers import Number
@@ -39,7 +40,8 @@ class River:
     def __init__(self, arguments: str, task: Task = "binary") -> None:
         self._task = task
         self._model = build(arguments)
-        self._tables = list(_tables(self._model))
+        _seed(self._model)
+        self._tables = [part for part in _parts(self._model) if isinstance(part, defaultdict)]
         self._takes_weights = _takes_weights(self._model)
         self._nan_predictions = 0
         self.traits = Traits(
@@ -99,7 +101,7 @@ class River:
             self._model = _Unpickler(io.BytesIO(state)).load()
         except Exception as error:
             raise LearnerError(f"river: state cannot be loaded: {type(error).__name__}: {error}") from error
-        self._tables = list(_tables(self._model))
+        self._tables = [part for part in _parts(self._model) if isinstance(part, defaultdict)]
 
     def _learn_one(self, row: dict[str, Any], example: Example, prediction: float) -> float:
         label = example.label
@@ -145,6 +147,12 @@ class _Pickler(pickle.Pickler):
             items = sorted(obj, key=lambda item: (type(item).__name__, repr(item)))
             self._sets[id(obj)] = obj.__class__.__name__, items
         return self._sets[id(obj)]
+
+    def reducer_override(self, obj: Any) -> Any:
+        # Every distribution brings a generator of its own, for `sample()` alone, that begins anywhere without a seed.
+        if type(obj).__module__.startswith("river.proba.") and isinstance(getattr(obj, "_rng", None), random.Random):
+            obj._rng.seed(obj.seed or 0)
+        return NotImplemented
 
 
 class _Unpickler(pickle.Unpickler):
@@ -218,8 +226,17 @@ def _river_names() -> dict[str, Any]:
     }
 
 
-def _tables(model: Any) -> Iterator[defaultdict[Any, Any]]:
-    """The dicts of a pipeline that make up an entry for any name asked for."""
+def _seed(model: Any) -> None:
+    """Chance that nobody gave a seed to begins at 0, so that equal streams give equal models."""
+    for part in _parts(model):
+        if getattr(part, "seed", None) is None:
+            for value in getattr(part, "__dict__", {}).values():
+                if isinstance(value, random.Random | np.random.RandomState):
+                    value.seed(0)
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """The model's objects of river and its dicts, each once; a dict that makes up its entries is not entered."""
     seen: set[int] = set()
     todo = [model]
     while todo:
@@ -227,11 +244,11 @@ def _tables(model: Any) -> Iterator[defaultdict[Any, Any]]:
         if id(part) in seen:
             continue
         seen.add(id(part))
-        if isinstance(part, defaultdict):
+        if isinstance(part, dict):
             yield part
-        elif isinstance(part, dict):
-            todo += part.values()
+            todo += [] if isinstance(part, defaultdict) else part.values()
         elif type(part).__module__.startswith("river."):
+            yield part
             todo += getattr(part, "__dict__", {}).values()
 
 

@@ -32,7 +32,7 @@ def csv2vw(run: Run) -> Measured:
         bare = f"import csv\nfor row in csv.reader(open({path!r}, newline='')): pass"
         return in_child("convert:read", path=path)["seconds"], _process_s(["-c", bare])
 
-    mine, theirs = alternate(run, run.repeats + 2, ours, reference)
+    mine, theirs = alternate(run, run.repeats + 3, ours, reference)
     figures = [Figure.times("s", [seconds for seconds, _ in side]) for side in (mine, theirs)]
     notes: dict[str, Note] = {
         "ratio_of_medians": figures[0].median / figures[1].median,

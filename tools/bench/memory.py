@@ -19,7 +19,8 @@ EVENTS, QUICK_EVENTS = 5_000_000, 500_000
 AHEAD = 20_000
 """Events that may lie in the log and not be learnt yet: what is fed waits for what is learnt."""
 RETAIN_BYTES = 16 << 20
-READ_BYTES = 1 << 17
+READ_BYTES = 1 << 18
+"""Of events in one append: about 1,000 of them."""
 SAMPLES = 50
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -72,17 +73,24 @@ def feed(log: str, home: str, events: int) -> dict[str, Any]:
 async def _append(service: Service, events: int) -> None:
     """From the generating process into the log, by the durable appends that a request makes."""
     generator = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tools.bench.synthetic", str(events), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tools.bench.synthetic", str(events), stdout=asyncio.subprocess.PIPE, limit=4 * READ_BYTES
     )
     if generator.stdout is None:
         raise BenchError("the generator has no output")
     rest = b""
-    while data := await generator.stdout.read(READ_BYTES):
+    while data := await _read(generator.stdout):
         *lines, rest = (rest + data).split(b"\n")
         if lines:
             await service.source.append(lines)
         await until(lambda: service.lag <= AHEAD, 0.005)
     await generator.wait()
+
+
+async def _read(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readexactly(READ_BYTES)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
 
 
 async def _watch(service: Service, events: int) -> list[float]:

@@ -58,7 +58,7 @@ def _verdict(row: Row, result: float) -> str:
 
 
 def _shown(figure: Figure) -> str:
-    return f"{_number(figure.best)} {figure.unit}"
+    return f"{_number(figure.shown)} {figure.unit}"
 
 
 def _number(value: float) -> str:

@@ -25,16 +25,23 @@ class Figure(msgspec.Struct, frozen=True):
     best: float
     median: float
     all: list[float]
+    shown: float
+    """The one that counts: the best, for latencies the median."""
 
     @classmethod
     def rates(cls, unit: str, values: Sequence[float]) -> "Figure":
         """More is better."""
-        return cls(unit, max(values), statistics.median(values), list(values))
+        return cls(unit, max(values), statistics.median(values), list(values), max(values))
 
     @classmethod
     def times(cls, unit: str, values: Sequence[float]) -> "Figure":
         """Less is better."""
-        return cls(unit, min(values), statistics.median(values), list(values))
+        return cls(unit, min(values), statistics.median(values), list(values), min(values))
+
+    @classmethod
+    def latencies(cls, unit: str, values: Sequence[float]) -> "Figure":
+        """Less is better, but the best of several would flatter."""
+        return cls(unit, min(values), statistics.median(values), list(values), statistics.median(values))
 
 
 Note = float | int | str | list[float]
@@ -60,7 +67,7 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def repeats(self) -> int:
         """How often each side is measured."""
-        return 2 if self.is_quick else 4
+        return 2 if self.is_quick else 3
 
     @property
     def passes(self) -> int:

@@ -61,7 +61,7 @@ class DeadLetters:
         key = partition.to_bytes(2, "big") + offset.to_bytes(8, "big")
         if self._db.get(key) is not None:
             return
-        letter = DeadLetter(partition, offset, reason, payload, time.time())
+        letter = DeadLetter(partition, offset, printable(reason), payload, time.time())
         if not self._db.write({key: msgspec.msgpack.encode(letter)}):
             return
         self._count += 1
@@ -82,3 +82,8 @@ class DeadLetters:
         oldest = sorted(self._db.keys(), key=lambda key: key[2:])[:surplus]
         if self._db.write(dict.fromkeys(oldest)):
             self._count = self._keep
+
+
+def printable(reason: str) -> str:
+    """The reason as text that can be written down: bytes that are no UTF-8, quoted in it, become escapes."""
+    return reason.encode(errors="backslashreplace").decode()

@@ -7,6 +7,7 @@ import msgspec
 
 from formats.example import Example, FormatError
 from learners.learner import Answer, Contribution, Explains, LearnerError
+from stream_app.dead_letters import printable
 from stream_app.remembered import RememberedEvents
 from stream_app.sources.source import Source
 from stream_app.trainer import Trainer
@@ -105,8 +106,8 @@ class Serving:
     def _decoded(self, payloads: Sequence[bytes]) -> list[Example]:
         decoded = self._trainer.parts.format.decode(payloads)
         if decoded.dead:
-            dead = decoded.dead[0]
-            raise FormatError(f"[{dead.index}].{dead.reason}" if len(payloads) > 1 else dead.reason)
+            dead, reason = decoded.dead[0], printable(decoded.dead[0].reason)
+            raise FormatError(f"[{dead.index}].{reason}" if len(payloads) > 1 else reason)
         return decoded.examples
 
     def _explanation(self, example: Example) -> list[Contribution]:

@@ -14,9 +14,10 @@ from stream_app import config, wiring
 
 FLIGHTS = Path(__file__).parents[2].parent / "shared" / "data" / "allyears2k.csv"
 VW_ARGS = "--loss_function logistic --link logistic"
-FEATURES = (
-    "Year Month DayofMonth DayOfWeek CRSDepTime CRSArrTime UniqueCarrier CRSElapsedTime Origin Dest Distance"
-).split()
+FEATURES = [
+    "Year", "Month", "DayofMonth", "DayOfWeek", "CRSDepTime", "CRSArrTime", "UniqueCarrier", "CRSElapsedTime",
+    "Origin", "Dest", "Distance",
+]  # fmt: skip
 RARE = ["FlightNum", "TailNum"]
 BARE_VW = """
 import sys, vowpalwabbit

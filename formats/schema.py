@@ -56,15 +56,31 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                     raise SchemaError(f"schema.namespaces: {name!r} is in both {homes[name]!r} and {namespace!r}")
                 homes[name] = namespace
                 self._check_feature(namespace, name)
+        for role in ("weight", "id", "time"):
+            if self.label is not None and getattr(self, role) == self.label:
+                raise SchemaError(f"schema.{role}: {self.label!r} is also schema.label; one field cannot be both")
+        self._check_names()
 
     def _check_feature(self, namespace: str, name: str) -> None:
         where = f"schema.namespaces.{namespace}: {name!r}"
         if name in self.drop:
             raise SchemaError(f"{where} is also in schema.drop; take it out of one")
-        if name == self.label:
-            raise SchemaError(f"{where} is the label, and cannot be a feature")
+        for role in ("label", "weight", "id", "time"):
+            if name == getattr(self, role):
+                raise SchemaError(f"{where} is also schema.{role}, and cannot be a feature")
         if self.fields.get(name, Field()).available_at == "label":
             raise SchemaError(f'{where} is known only after the fact (available_at = "label"), so not a feature')
+
+    def _check_names(self) -> None:
+        """No two fields that the schema knows may become the same feature."""
+        known = [*self.fields, *(name for names in self.namespaces.values() for name in names)]
+        taken: dict[tuple[str, str], str] = {}
+        for name in dict.fromkeys(known):
+            home = self.home(name)
+            if home is not None and taken.setdefault(home, name) != name:
+                raise SchemaError(
+                    f"schema.fields: {taken[home]!r} and {name!r} are both feature {home[1]!r}; rename one"
+                )
 
     def home(self, name: str, namespace: str = "") -> tuple[str, str] | None:
         """Namespace and feature name of a field, or None if it is no feature."""

@@ -1,0 +1,171 @@
+"""CSV rows: quoting, headers, encodings, rows that do not fit."""
+
+import io
+
+import pytest
+from format_samples import moderate, only, reason, texts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formats.csv_row import MAX_ROW_BYTES, CsvRow
+from formats.example import FormatError
+from formats.labels import Labels
+from formats.schema import Field, Schema
+
+BOM = b"\xef\xbb\xbf"
+FLIGHTS = Schema(
+    label="delayed", labels={"YES": 1, "NO": -1}, id="id", weight="w", time="at", namespaces={"f": ["from"]}
+)
+
+
+def plain(*columns: str, encoding: str = "utf-8") -> CsvRow:
+    return CsvRow(Labels(), Schema(label="y"), columns=columns or ("y", "a", "b"), encoding=encoding)
+
+
+def split(data: bytes, format_: CsvRow | None = None) -> list[bytes]:
+    return list((format_ or plain()).split(io.BytesIO(data)))
+
+
+def test_a_row_is_read_by_its_schema() -> None:
+    format_ = CsvRow(
+        Labels("number", 0, dict(FLIGHTS.labels)), FLIGHTS, "text", ["id", "at", "w", "from", "km", "delayed"]
+    )
+    example = only(format_.decode([b"f-1,2024-01-01,2,MCO,1848.0,YES"]))
+    assert example.text == b"1 2 | km:1848 |f from=MCO"
+    assert (example.id, example.time_s, example.label) == ("f-1", 1704067200.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "text"),
+    [
+        (b'1,"a,b",c', b"1 | a=a,b b=c"),
+        (b'1,"say ""hi""",c', b'1 | a=say%20"hi" b=c'),
+        (b'1,"two\nlines",c', b"1 | a=two%0Alines b=c"),
+        (b"1,,", b"1 |"),
+        (b'1,"",x', b"1 | b=x"),
+        (b"1,2,03", b"1 | a:2 b:3"),
+        (b"1,x,y\r\n", b"1 | a=x b=y"),
+        (b"1,nan,1_0", b"1 | a=nan b=1_0"),
+        (b"1,a|b,c:d e", b"1 | a=a%7Cb b=c%3Ad%20e"),
+        (b",x,y", b"| a=x b=y"),
+    ],
+)
+def test_cells_are_read_as_rfc_4180_says(row: bytes, text: bytes) -> None:
+    assert only(plain().decode([row])).text.rstrip() == text
+
+
+@moderate
+@given(cells=st.lists(texts, min_size=3, max_size=3))
+def test_what_row_writes_is_read_back(cells: list[str]) -> None:
+    format_ = plain()
+    assert format_._cells(format_.row(cells)) == cells
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (b"1,2", ["2 cells", "3 columns"]),
+        (b"1,2,3,4", ["4 cells", "3 columns"]),
+        (b"", ["1 cells", "3 columns"]),
+        (b'1,"a', ["CSV", "a"]),
+        (b'1,"a"b,c', ["CSV"]),
+        (b"1,2\n3,4", ["line end"]),
+        (b"YES,2,3", ["y", "'YES'", "finite number"]),
+        (b"1,\xff,3", ["utf-8", "byte 2", "events.encoding"]),
+        (b"1,1e16,3", []),
+    ],
+)
+def test_a_row_that_does_not_fit_says_why(row: bytes, words: list[str]) -> None:
+    decoded = plain().decode([row])
+    if words:
+        assert all(word in reason(decoded) for word in words), decoded.dead
+    else:
+        assert b"a=1e16" in only(decoded).text
+
+
+def test_a_number_too_large_for_a_typed_column_is_refused() -> None:
+    schema = Schema(label="y", fields={"a": Field(type="number")})
+    said = reason(CsvRow(Labels(), schema, columns=["y", "a"]).decode([b"1,1e16"]))
+    assert said.startswith("a: ")
+    assert "1e+15" in said
+
+
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-8", "cp1252"])
+def test_text_is_read_in_the_encoding_that_was_set(encoding: str) -> None:
+    row = "1,Zürich,é".encode(encoding)
+    assert only(plain(encoding=encoding).decode([row])).text == "1 | a=Zürich b=é".encode()
+
+
+@pytest.mark.parametrize("bom", [b"", BOM])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_header_names_the_columns(bom: bytes, end: bytes, last: bool) -> None:
+    format_ = CsvRow(Labels(), Schema(label="y"))
+    rows = split(bom + end.join([b"a,y", b"x,1", b"", b"z,2"]) + (end if last else b""), format_)
+    assert format_.columns == ["a", "y"]
+    assert [example.text for example in format_.decode(rows).examples] == [b"1 | a=x", b"2 | a=z"]
+
+
+@pytest.mark.parametrize("bom", [b"", BOM])
+def test_a_first_row_that_is_no_header_is_a_row(bom: bytes) -> None:
+    rows = split(bom + b"1,x,y\n2,x,y\n")
+    assert [example.label for example in plain().decode(rows).examples] == [1.0, 2.0]
+
+
+def test_the_header_of_a_second_file_is_no_row() -> None:
+    format_ = plain()
+    assert split(b"y,a,b\n1,2,3\n", format_) + split(b"y,a,b\n4,5,6\n", format_) == [b"1,2,3", b"4,5,6"]
+
+
+def test_a_quoted_cell_may_hold_line_ends() -> None:
+    assert split(b'1,"a\nb\n",c\n2,d,e') == [b'1,"a\nb\n",c', b"2,d,e"]
+
+
+def test_a_quote_that_never_closes_does_not_fill_the_memory() -> None:
+    with pytest.raises(FormatError, match="not closed within"):
+        split(b'1,"a\n' + b"2,b,c\n" * MAX_ROW_BYTES)
+
+
+def test_rows_before_the_header_is_known_are_dead() -> None:
+    assert "events.columns" in reason(CsvRow(Labels(), Schema(label="y")).decode([b"1,2"]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "schema", "words"),
+    [
+        (["y", "a", "a"], Schema(label="y"), ["'a'", "more than once"]),
+        (["a", "b"], Schema(label="y"), ["schema.label", "'y'", "a, b"]),
+        (["y", "a"], Schema(label="y", weight="w"), ["schema.weight", "'w'"]),
+        (["y", "a", "b"], Schema(label="y", fields={"a": Field(rename="b")}), ["'b'", "two fields"]),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(columns: list[str], schema: Schema, words: list[str]) -> None:
+    with pytest.raises(FormatError) as caught:
+        CsvRow(Labels(), schema, columns=columns)
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+def test_a_label_is_joined_in_its_column() -> None:
+    assert plain().labelled(b',"a,b",c', 1) == b'1,"a,b",c'
+
+
+@pytest.mark.parametrize(
+    ("format_", "label", "word"),
+    [
+        (plain(), "YES", "'YES'"),
+        (CsvRow(Labels(), Schema(), columns=["y", "a", "b"]), 1, "schema.label"),
+        (
+            CsvRow(Labels("number", 0, {"€": 1.0}), Schema(label="y"), columns=["y", "a", "b"], encoding="latin-1"),
+            "€",
+            "€",
+        ),
+    ],
+)
+def test_a_label_that_cannot_be_joined_is_refused(format_: CsvRow, label: object, word: str) -> None:
+    with pytest.raises(FormatError, match=word):
+        format_.labelled(b",2,3", label)
+
+
+def test_a_row_has_one_label() -> None:
+    with pytest.raises(FormatError, match="already: '0'"):
+        plain().labelled(b"0,2,3", 1)

@@ -1,5 +1,6 @@
 """The CheckpointStore seam: where checkpoints are kept. Knows manifests and blobs, never what a blob means."""
 
+import functools
 import hashlib
 import os
 import socket
@@ -13,7 +14,7 @@ from checkpoints.errors import CheckpointDamaged
 from checkpoints.manifest import Blob, Manifest, canonical, detached, id_of
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
+class Checkpoint(msgspec.Struct, frozen=True, dict=True):
     """A model at a position as one value: the manifest and the blobs that it names.
 
     Every instance holds together: building one raises CheckpointDamaged, naming package and blob, where a blob is
@@ -44,10 +45,15 @@ class Checkpoint(msgspec.Struct, frozen=True):
             {name: bytes(data) for name, data in blobs.items()},
         )
 
-    @property
+    @functools.cached_property
+    def model_json(self) -> bytes:
+        """The manifest in canonical form: what the id is the hash of."""
+        return canonical(self.manifest)
+
+    @functools.cached_property
     def id(self) -> str:
         """The model id: equal inputs give an equal id."""
-        return id_of(canonical(self.manifest))
+        return id_of(self.model_json)
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from checkpoints.checkpoint import Checkpoint, Note, Summary
 from checkpoints.durable import exclusive, make_folder, read_bounded, remove_all, sync_folder, write_new
 from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, HeadMoved
 from checkpoints.lineage import newest_first, superfluous
-from checkpoints.manifest import MODEL_ID, Manifest, canonical, decode, id_of
+from checkpoints.manifest import MODEL_ID, Manifest, decode, id_of
 
 MANIFEST_LIMIT_BYTES = 64 * 1024 * 1024
 _MANIFEST = "MODEL.json"
@@ -46,10 +46,9 @@ class DirectoryStore:
 
     def save(self, checkpoint: Checkpoint, note: Note, expected_head: str | None) -> str:
         """See CheckpointStore. Everything is written and flushed in `tmp` before the first rename."""
-        manifest = canonical(checkpoint.manifest)
+        manifest, model_id = checkpoint.model_json, checkpoint.id
         if len(manifest) > MANIFEST_LIMIT_BYTES:
             raise CheckpointError(f"manifest is {len(manifest)} bytes, expected at most {MANIFEST_LIMIT_BYTES}")
-        model_id = id_of(manifest)
         with self._writing("checkpoint not saved"):
             self._fence(expected_head)
             if not self._is_kept(model_id):

@@ -9,7 +9,7 @@ from formats.example import Bandit, Dead, Decoded, Example, Features, FormatErro
 from formats.labels import Labels
 from formats.numbers import event_time, number, shown, weight
 from formats.schema import Schema
-from formats.shape import Shapes, features_of
+from formats.shape import Plan, Shapes, features_of
 from formats.vw_text import Reads
 
 MAX_ENVELOPE = 10_000
@@ -27,6 +27,7 @@ class JsonEvent:
         self._schema = schema or Schema()
         self._reads = reads
         self._shapes = Shapes(self._schema, self._schema.value)
+        self._plan = Plan([])
 
     def decode(self, payloads: Sequence[bytes]) -> Decoded:
         examples: list[Example] = []
@@ -132,10 +133,14 @@ class JsonEvent:
             example.features = self._features(raw)
 
     def _features_text(self, raw: dict[str, Any]) -> bytes:
+        text = self._plan.text_if_fits(raw)
+        if text is not None:
+            return text
         shape = tuple([(name, *value) if value.__class__ is dict else name for name, value in raw.items()])
         plan = self._shapes.known(shape)
         if plan is None:
             plan = self._shapes.object_plan(shape, raw)
+        self._plan = plan
         return plan.text(raw)
 
     def _features(self, raw: dict[str, Any]) -> Features:

@@ -14,7 +14,7 @@ from formats.numbers import written
 from formats.schema import Schema
 from formats.vw_text import escape, escape_name
 
-CACHED_VALUES = 262_144
+CACHED_VALUES = 65_536
 """Values remembered, over all fields; then all are forgotten and remembered anew."""
 
 CACHED_FIELDS = 65_536
@@ -65,8 +65,26 @@ class Plan:
     A record is whatever the shape's fields are found in: a row of cells, or an object of values and objects of values.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], place: str | None = None, size: int = 0) -> None:
         self._parts = parts
+        self._place = place
+        self._size = size
+
+    def text_if_fits(self, record: dict[str, Any]) -> bytes | None:
+        """The text, if the record is certainly of this shape: one object with exactly the plan's fields, else None.
+
+        Far cheaper than looking the shape up, and most records have the shape of the one before.
+        """
+        if not self._size or len(record) != 1:
+            return None
+        try:
+            values = record[self._place]  # type: ignore[index]
+            if len(values) != self._size:
+                return None
+            opening, _, get, tables = self._parts[0]
+            return opening + b"".join(map(getitem, tables, get(values)))
+        except (KeyError, TypeError):
+            return None
 
     def text(self, record: Any) -> bytes:
         """`|f a=x b:2 |g c:1` for a record of this shape."""
@@ -112,8 +130,18 @@ class Shapes:
             else:
                 fields.append(("", name, (None, name)))
         placed = self._placed(fields)
-        plan = self._plans[key] = Plan([self._object_part(namespace, part) for namespace, part in placed.items()])
+        parts = [self._object_part(namespace, part) for namespace, part in placed.items()]
+        place, size = self._only_place(record, parts)
+        plan = self._plans[key] = Plan(parts, place, size)
         return plan
+
+    def _only_place(self, record: dict[str, Any], parts: list[Part]) -> tuple[str | None, int]:
+        """The one object that all fields of the record stand in, and how many; 0 where some are no features."""
+        if len(record) != 1 or len(parts) != 1:
+            return None, 0
+        ((place, values),) = record.items()
+        is_whole = isinstance(values, dict) and len(parts[0][3]) == len(values)
+        return (place, len(values)) if is_whole and parts[0][1] == place else (None, 0)
 
     def remembered(self) -> None:
         """One more value is remembered; when there are too many, all are forgotten."""

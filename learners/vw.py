@@ -49,8 +49,38 @@ _REFUSED = {
     "--sendto": "it waits for a network peer",
 }  # fmt: skip
 
-# Measured: for these, continuing after a restore gives other bits than never stopping.
-_NOT_EXACT = ("--nn", "--boosting", "--bootstrap", "--stage_poly", "--OjaNewton", "--bag", "--active_cover")
+# Measured: with these parts alone, continuing after a restore gives the bits of never stopping.
+_EXACT = frozenset(
+    [
+        "gd",
+        "freegrad",
+        "ftrl-Proximal-FTRL",
+        "ftrl-Coin_Betting",
+        "ftrl-PiSTOL",
+        "scorer-identity",
+        "scorer-logistic",
+        "count_label",
+        "binary",
+        "lrq",
+        "lrqfa",
+        "marginal",
+        "interact",
+        "shared_feature_merger",
+        "csoaa_ldf-rank",
+        "cb_adf",
+        "cb_to_cbadf",
+        "cb_explore_adf_greedy",
+        "cb_explore_adf_regcb",
+        "cb_explore_adf_squarecb",
+        "cb_explore_adf_softmax",
+        "cb_explore_adf_synthcover",
+    ]
+)
+# These hold several models. VW's file has the sums that normalise the updates for the first of them only.
+_EXACT_UNLESS_NORMALIZED = frozenset(["oaa", "oaa-prob", "ect", "csoaa", "multilabel_oaa"])
+
+# Stored in the model as lists: given again with `-i`, they would stand there twice, and once more each time.
+_STORED_LISTS = ("--ngram", "--skips", "--lrq", "--redefine", "--spelling")
 
 _CLASSES = ("--oaa", "--ect", "--log_multi", "--plt", "--recall_tree", "--oaa_subsample")
 _CONSTANT = 11650396
@@ -135,6 +165,14 @@ class VW:
             path.write_bytes(state)
             self._open(["--preserve_performance_counters", "-i", str(path)])
 
+    def _is_exact(self) -> bool:
+        options = self._options()
+        is_normalized = "--normalized" in options or not options & {"--sgd", "--adaptive", "--invariant"}
+        parts = {part.replace(" ", "_") for part in self._vw.get_enabled_learners()}
+        if is_normalized and "gd" in parts:
+            return parts <= _EXACT and _option(self._command, "--cb_type", "") != "dr"
+        return parts <= _EXACT | _EXACT_UNLESS_NORMALIZED
+
     def explain(self, example: Example) -> list[Contribution]:
         """Weight times value of every feature of a linear model, and what is left of the raw score as one row."""
         if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
@@ -156,7 +194,8 @@ class VW:
 
     def _open(self, extra: list[str]) -> None:
         try:
-            self._vw: Any = pylibvw.vw([*self._command, *self._reporting, *extra], self._log.binding)
+            command = _without(self._command, _STORED_LISTS) if extra else self._command
+            self._vw: Any = pylibvw.vw([*command, *self._reporting, *extra], self._log.binding)
         except RuntimeError as error:
             raise LearnerError(f"VW: {error} (arguments: {shlex.join(self._command)})") from error
         self._label_type = self._vw._get_label_type()
@@ -173,7 +212,7 @@ class VW:
         return Traits(
             kind="vw",
             arguments=arguments,
-            exact_resume=not self._options() & set(_NOT_EXACT),
+            exact_resume=self._is_exact(),
             reads="text",
             label_kind="text" if has_names and kind == "class" else kind,
             classes=int(classes) - is_zero_based if classes.isdigit() else 0,
@@ -263,6 +302,18 @@ def _option(command: list[str], name: str, default: str) -> str:
         if token == name and index + 1 < len(command):
             return command[index + 1]
     return default
+
+
+def _without(command: list[str], names: tuple[str, ...]) -> list[str]:
+    """The command without these options and the value of each."""
+    kept: list[str] = []
+    tokens = iter(command)
+    for token in tokens:
+        if token in names:
+            next(tokens, None)
+        elif token.partition("=")[0] not in names:
+            kept.append(token)
+    return kept
 
 
 def _label_kind(label_type: int) -> LabelKind:

@@ -1,9 +1,12 @@
 """`python -m tools.bench`: measure, print a table, write JSON."""
 
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import click
 import msgspec
@@ -27,7 +30,7 @@ ROWS = {row.name: row for subject in (learn, predict, convert, recover, memory) 
 def main(json_path: str | None, is_quick: bool, only: tuple[str, ...]) -> None:
     """Measure Weir and bare references by turns, in one run, and print a table. Exit code 0 even if a target is missed.
 
-    Takes about five minutes, with --quick about one.
+    Takes about six minutes, with --quick a minute and a half.
     """
     chosen = [row for name, row in ROWS.items() if not only or name in only]
     began, about = time.perf_counter(), {"machine": machine(), "is_quick": is_quick}
@@ -58,5 +61,10 @@ def _teller(status: Status, name: str) -> Callable[[str], None]:
     return lambda text: status.update(f"{name}: {text}")
 
 
+def _terminated(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)  # so that children and folders are cleaned up as on Ctrl-C
     main()

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import os
 import time
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 
 import msgspec
 
 from checkpoints.checkpoint import Checkpoint, Note
-from checkpoints.errors import CheckpointError, HeadMoved
+from checkpoints.errors import CheckpointError, CheckpointMissing, HeadMoved
 from checkpoints.lineage import lineage, resolve
 from checkpoints.manifest import Hole
 from stream_app import wiring
@@ -63,9 +63,10 @@ class Service:
             self.dead_letters = wiring.build_dead_letters(settings)
             opened.callback(self.dead_letters.close)
             self.trainer = wiring.build_trainer(settings, learner, format_, self.dead_letters)
+            self._rollback: str | None = None
+            self._head = self._restore()
             self._journal = Journal(state / "order.journal")
             opened.callback(self._journal.close)
-            self._head = self._restore()
             self._remembered = RememberedEvents(
                 state / "remembered", settings.state.remember, settings.state.remember_s
             )
@@ -81,6 +82,7 @@ class Service:
         self._is_rewound = False
         self._unpruned = 0
         self._saving: asyncio.Task[str] | None = None
+        self._saving_at: Position = {}
         self._started_at = self._saved_at = time.monotonic()
         self._saved_records = self.trainer.counts.records
 
@@ -183,6 +185,9 @@ class Service:
         """The order in which the records after the restored position were learnt before, as far as it is known."""
         if self.source.keeps_order:
             return []
+        if self._rollback is not None and not self._journal.begins_at(self._rollback):
+            self._journal.rewind(self.trainer.position, self._rollback)
+        self._rollback = None
         order = self._journal.order_after(self.trainer.position)
         if self._journal.is_new and self._head is not None and self.lag:
             self.trainer.order_is_lost()
@@ -199,11 +204,17 @@ class Service:
 
     async def _rest(self) -> None:
         """The source has ended, as a file does: keep serving what was learnt."""
-        async with self._turn:
-            await self._save("end of the source")
         while not self.is_stopping and not self._is_rewound:
             self._woken.clear()
-            await self._woken.wait()
+            try:
+                async with self._turn:
+                    await self._save("end of the source")
+            except HeadMoved:
+                raise
+            except CheckpointError:
+                log.debug("tried again in %g s", RETRY_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), RETRY_S if self.checkpoint_error is not None else None)
 
     async def _save_if_due(self) -> None:
         if self._saving is not None:
@@ -226,17 +237,21 @@ class Service:
         checkpoint = self.trainer.snapshot()
         self._saved_records = self.trainer.counts.records
         self._saved_at = time.monotonic()
+        self._saving_at = dict(self.trainer.position)
         self._saving = asyncio.create_task(asyncio.to_thread(self._write, checkpoint, why, self._head))
 
     def _write(self, checkpoint: Checkpoint, why: str, head: str | None) -> str:
-        """In a thread: everything that touches the disk."""
+        """In a thread: everything that touches the disk. What is saved stays saved where tidying up fails."""
         note = Note.now(why, checkpoint.manifest.versions["weir"])
         model_id = self.store.save(checkpoint, note, head)
         keep = self.settings.checkpoints.keep
         self._unpruned += 1
         if self._unpruned > keep // PRUNE_PART:
             self._unpruned = 0
-            self.store.prune(keep, [summary.id for summary in self.store.list()[:keep]])
+            try:
+                self.store.prune(keep, [summary.id for summary in self.store.list()[:keep]])
+            except CheckpointError as error:
+                log.warning("old checkpoints stay: %s", error)
         return model_id
 
     async def _settle(self) -> None:
@@ -256,7 +271,7 @@ class Service:
             return
         self.trainer.settle(is_saved=True)
         self.checkpoint_error = None
-        self._journal.forget(self.trainer.position)
+        self._journal.forget(self._saving_at)
         self._release()
         log.info("checkpoint %s", self._head)
 
@@ -272,7 +287,7 @@ class Service:
 
     async def _roll_back(self, wanted: Rollback) -> str:
         await self._settle()
-        model_id = await asyncio.to_thread(resolve, self.store, wanted.id)
+        model_id = await self._named(wanted.id)
         checkpoint = await asyncio.to_thread(self.store.load, model_id)
         if wanted.replay:
             rolled_back = self.trainer.replayed_from(checkpoint, wanted.exceptions)
@@ -281,13 +296,21 @@ class Service:
             rolled_back = self.trainer.skipped_to_here(checkpoint)
         self._head = await asyncio.to_thread(self._write, rolled_back, f"rollback to {model_id}", self._head)
         self.trainer.restore(rolled_back)
-        self._journal.rewind(self.trainer.position, self._head)
+        self._rollback = self._head
         self._saved_records, self._saved_at = self.trainer.counts.records, time.monotonic()
         self.checkpoint_error = None
         self._is_rewound = True
         self._woken.set()
         log.info("rolled back to %s, at %s", model_id, self.trainer.live_id)
         return self._head
+
+    async def _named(self, prefix: str) -> str:
+        try:
+            return await asyncio.to_thread(resolve, self.store, prefix)
+        except CheckpointMissing:
+            raise
+        except CheckpointError as error:
+            raise ServiceError(f"id: {error}") from error
 
     async def _check_readable(self, position: Position) -> None:
         """Raises SourceError where reading cannot begin at `position`."""
@@ -300,8 +323,7 @@ class Service:
             checkpoint = self.store.load(head)
             self.trainer.restore(checkpoint)
             is_rollback = checkpoint.manifest.parent is not None and not checkpoint.manifest.since_parent.records
-            if is_rollback and not self._journal.begins_at(head):
-                self._journal.rewind(self.trainer.position, head)
+            self._rollback = head if is_rollback else None
             log.info("restored %s at %s", head, self.trainer.live_id)
         return head
 

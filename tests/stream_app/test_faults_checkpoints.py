@@ -27,8 +27,9 @@ def flipped(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
-@pytest.mark.parametrize("damage", [truncated, flipped])
-@pytest.mark.parametrize("part", ["learner", "dedupe", "MODEL.json"])
+@pytest.mark.parametrize(
+    ("part", "damage"), [("learner", truncated), ("learner", flipped), ("dedupe", flipped), ("MODEL.json", truncated)]
+)
 def test_a_damaged_checkpoint_is_refused_by_name_wherever_it_is_asked_for(
     part: str, damage: Callable[[Path], None], tmp_path: Path
 ) -> None:
@@ -54,7 +55,7 @@ async def test_the_manifest_proves_what_was_learnt_since_the_parent(partitions: 
     service = Weir(tmp_path, source={"batch": 41}, checkpoints={"every_events": 600, "keep": 100})
     await append(service.log, EVENTS, partitions, each=130)
     with closing(service):
-        for learnt in (1_000, 2_000, 3_000):
+        for learnt in (1_000, 2_500):
             service.start()
             wait_for(lambda learnt=learnt: sum(service.status()["position"].values()) >= learnt)
             service.kill()
@@ -123,7 +124,7 @@ async def test_envelopes_are_learnt_whole_or_not_at_all_around_kills(tmp_path: P
     await append(service.log, records, each=20)
     await append(clean.log, [record for record in records if is_whole(record)])
     with closing(service, clean):
-        for learnt in range(60, len(records), 150):
+        for learnt in range(60, len(records), 200):
             service.start()
             wait_for(lambda learnt=learnt: service.status()["position"].get("0", 0) >= learnt)
             service.kill()
@@ -181,7 +182,7 @@ async def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_the_one_befor
     service = Weir(tmp_path, checkpoints={"every_events": 200}, source={"batch": 50})
     await append(service.log, synthetic(30_000))
     with closing(service):
-        for _ in range(5):
+        for _ in range(3):
             service.start()
             wait_for(lambda: any((service.checkpoints / "tmp").glob("*/*")), timeout_s=10)
             service.kill()

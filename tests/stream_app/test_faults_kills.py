@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from weir_process import Weir, append, closing, records_of, synthetic
 
-KILLS = 20
 BACKLOG = 30_000
 POST = 37
 
@@ -40,9 +39,9 @@ class Poster(threading.Thread):
                 break
 
 
-@pytest.mark.parametrize("partitions", [1, 3])
+@pytest.mark.parametrize(("partitions", "kills"), [(1, 20), (3, 10)])
 async def test_killed_at_random_moments_it_ends_in_the_bytes_of_a_run_never_killed(
-    partitions: int, tmp_path: Path
+    partitions: int, kills: int, tmp_path: Path
 ) -> None:
     settings = {"source": {"batch": 53, "partitions": partitions}, "checkpoints": {"every_events": 700, "keep": 3}}
     chance = random.Random(partitions)
@@ -52,7 +51,7 @@ async def test_killed_at_random_moments_it_ends_in_the_bytes_of_a_run_never_kill
     poster = Poster(service, posted)
     with closing(service):
         heads = set()
-        for number in range(KILLS):
+        for number in range(kills):
             service.start()
             if not number:
                 poster.start()
@@ -64,7 +63,7 @@ async def test_killed_at_random_moments_it_ends_in_the_bytes_of_a_run_never_kill
         status = service.wait_learnt(BACKLOG + len(posted))
         assert service.stop() == 0
     assert poster.unanswered > 0
-    assert len(heads) > KILLS / 2, "the kills did not hit a service that was learning"
+    assert len(heads) > kills / 2, "the kills did not hit a service that was learning"
     check_log(await records_of(service.log), poster)
     assert status["examples"] == BACKLOG + len(posted)
     assert service.deciding() == never_killed(service, tmp_path / "never", settings)

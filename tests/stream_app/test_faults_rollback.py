@@ -57,7 +57,7 @@ async def test_replayed_without_the_poison_it_never_saw_it(tmp_path: Path) -> No
 async def test_a_kill_after_the_answer_or_in_the_replay_does_not_bring_the_poison_back(
     partitions: int, tmp_path: Path
 ) -> None:
-    service = Weir(tmp_path / "poisoned", checkpoints={"every_events": 700}, source={"batch": 37})
+    service = Weir(tmp_path / "poisoned", checkpoints={"every_events": 700, "keep": 1000}, source={"batch": 37})
     after = synthetic(20_000, first=GOOD + POISON)
     await append(service.log, EVENTS[:GOOD], partitions)
     with closing(service):
@@ -69,7 +69,7 @@ async def test_a_kill_after_the_answer_or_in_the_replay_does_not_bring_the_poiso
         await append(service.log, after, each=900)
         service.start()
         service.rollback(before, "--replay", "--except", f"{place['partition']}:{place['first']}-{place['next'] - 1}")
-        for _ in range(4):
+        for _ in range(3):
             service.kill()
             service.start()
         status = service.wait_learnt(GOOD + POISON + len(after))
@@ -135,6 +135,15 @@ def test_what_cannot_be_left_out_is_refused_and_nothing_changes(
         assert said in ran.err
         assert service.head() == before
         assert service.status()["position"] == {"0": GOOD}
+
+
+def test_a_rollback_to_nothing_that_is_kept_is_answered_at_once(tmp_path: Path) -> None:
+    service = Weir(tmp_path, **SETTINGS).start()
+    with closing(service):
+        before = learn(service, EVENTS[:10], 10)
+        answers = {name: service.post("/rollback", {"id": name}).status for name in ("abc", "0" * 64, "", "HEAD")}
+        assert answers == {"abc": 400, "0" * 64: 404, "": 400, "HEAD": 400}
+        assert service.head() == before
 
 
 def test_a_rollback_while_a_checkpoint_is_being_written_and_one_of_nothing_learnt(tmp_path: Path) -> None:

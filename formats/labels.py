@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from formats.example import Bandit, FormatError, Label, LabelKind
-from formats.numbers import number, number_text, shown, weight, written
+from formats.numbers import number, number_text, shown, vw_number, weight, written
 
 _KNOWN = 4_096
 
@@ -121,14 +121,14 @@ class Labels:
             raise FormatError(f"label: expected a class and a weight, got {' '.join(tokens)!r}")
         if not tokens[0].isascii() or not tokens[0].isdigit():
             raise FormatError(f"label: expected a class in digits alone, as VW reads it, got {shown(tokens[0])}")
-        value = self._class(number_text(tokens[0], "label"), "label")
-        return value, weight(number_text(tokens[1], "weight")) if len(tokens) == 2 else 1.0
+        value = self._class(vw_number(tokens[0], "label"), "label")
+        return value, weight(vw_number(tokens[1], "weight")) if len(tokens) == 2 else 1.0
 
 
 def _simple(tokens: list[str]) -> tuple[Label, float]:
     if len(tokens) > 3:
         raise FormatError(f"label: expected at most a label, a weight and an initial value, got {' '.join(tokens)!r}")
-    values = [number_text(token, name) for token, name in zip(tokens, ("label", "weight", "initial"), strict=False)]
+    values = [vw_number(token, name) for token, name in zip(tokens, ("label", "weight", "initial"), strict=False)]
     return values[0], weight(values[1]) if len(values) > 1 else 1.0
 
 
@@ -150,7 +150,7 @@ def _check_bandit_text(tokens: list[str]) -> None:
         action, *numbers = token.split(":")
         if token != "shared" and (not action.isascii() or not action.isdigit() or len(numbers) > 2):
             raise FormatError(f"label: expected action:cost:probability, got {token!r}")
-        if len(numbers) == 2 and not 0.0 < number_text(numbers[1], "label.probability") <= 1.0:
+        if len(numbers) == 2 and not 0.0 < vw_number(numbers[1], "label.probability") <= 1.0:
             raise FormatError(f"label.probability: {numbers[1]} in {token!r} is not within (0, 1]")
 
 
@@ -174,11 +174,11 @@ def _check_part(part: str, is_keyed: bool, field: str) -> None:
     """One `class`, `class:cost` or `action:cost:probability`. VW ends the process for a class below 0."""
     first, *rest = part.split(":")
     if _is_number(first):
-        value = number_text(first, field)
+        value = vw_number(first, field)
         if not is_keyed and (value < 0 or value != math.floor(value)):
             raise FormatError(f"{field}: {first} is not a class; expected a whole number, 0 or more")
     for text in rest:
-        number_text(text, field)
+        vw_number(text, field)
 
 
 def _is_number(text: str) -> bool:

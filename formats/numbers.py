@@ -15,6 +15,13 @@ MAX_WEIGHT = 1e9
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 
 
+# VW keeps digits in a float32 and the exponent in 8 bits: neither may overflow.
+_READ_BY_VW = re.compile(r"(?=.{1,32}\Z)[^eE]+(?:[eE](?:-0?[0-9]{1,2}|\+?0?[0-2]?[0-9]))?")
+
+TINY = 1e-37
+"""Below this magnitude a number is written as 0 for VW: float32 has no such numbers."""
+
+
 def number(value: object, field: str) -> float:
     """The value as a float, if it is a finite number of usable size; a boolean is 0 or 1, text is not converted.
 
@@ -39,6 +46,14 @@ def number_text(text: str, field: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise FormatError(f"{field}: expected a finite number, got {shown(text)}")
     return number(float(text), field)
+
+
+def vw_number(text: str, field: str) -> float:
+    """The same for a number that VW itself will read, which takes `1e-129` for infinity and `1e-259` for 0.001."""
+    value = number_text(text, field)
+    if not _READ_BY_VW.fullmatch(text):
+        raise FormatError(f"{field}: {shown(text)} has more digits than VW can read; expected at most 32, e-99 to e29")
+    return value
 
 
 def weight(value: float, field: str = "weight") -> float:
@@ -74,7 +89,9 @@ def written(value: float) -> str:
     >>> written(447.0), written(0.1), written(-0.0)
     ('447', '0.1', '0')
     """
-    return str(int(value)) if value == int(value) else repr(float(value))
+    if value == int(value):
+        return str(int(value))
+    return repr(float(value)) if abs(value) >= TINY else "0"
 
 
 def shown(value: object) -> str:

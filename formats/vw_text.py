@@ -11,7 +11,7 @@ import msgspec
 
 from formats.example import Dead, Decoded, Example, Features, FormatError, Label
 from formats.labels import Labels
-from formats.numbers import number, number_text
+from formats.numbers import number, vw_number
 
 Reads = Literal["text", "features"]
 """Which side of an Example its learner reads: VW the text, the others the features."""
@@ -209,7 +209,7 @@ def _section(section: str) -> tuple[str, float, list[str]]:
     name, colon, scale = tokens[0].partition(":")
     if not name:
         raise FormatError(f"namespace: a weight without a name in {section[:60]!r}; expected |NAME:WEIGHT")
-    return name, number_text(scale, f"namespace {name!r}: weight") if colon else 1.0, tokens[1:]
+    return name, vw_number(scale, f"namespace {name!r}: weight") if colon else 1.0, tokens[1:]
 
 
 def _feature(token: str, scale: float, namespace: str) -> tuple[str, float]:
@@ -217,7 +217,7 @@ def _feature(token: str, scale: float, namespace: str) -> tuple[str, float]:
     if not colon:
         return name, scale
     field = f"feature {namespace}^{name}"
-    return name, number(number_text(value, field) * scale, field)
+    return name, number(vw_number(value, field) * scale, field)
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:

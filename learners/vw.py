@@ -50,32 +50,12 @@ _REFUSED = {
 }  # fmt: skip
 
 # Measured: with these parts alone, continuing after a restore gives the bits of never stopping.
-_EXACT = frozenset(
-    [
-        "gd",
-        "freegrad",
-        "ftrl-Proximal-FTRL",
-        "ftrl-Coin_Betting",
-        "ftrl-PiSTOL",
-        "scorer-identity",
-        "scorer-logistic",
-        "count_label",
-        "binary",
-        "lrq",
-        "lrqfa",
-        "marginal",
-        "interact",
-        "shared_feature_merger",
-        "csoaa_ldf-rank",
-        "cb_adf",
-        "cb_to_cbadf",
-        "cb_explore_adf_greedy",
-        "cb_explore_adf_regcb",
-        "cb_explore_adf_squarecb",
-        "cb_explore_adf_softmax",
-        "cb_explore_adf_synthcover",
-    ]
-)
+_EXACT = frozenset([
+    "gd", "freegrad", "ftrl-Proximal-FTRL", "ftrl-Coin Betting", "ftrl-PiSTOL", "scorer-identity", "scorer-logistic",
+    "count_label", "binary", "lrq", "lrqfa", "marginal", "interact", "shared_feature_merger", "csoaa_ldf-rank",
+    "cb_adf", "cb_to_cbadf", "cb_explore_adf_greedy", "cb_explore_adf_regcb", "cb_explore_adf_squarecb",
+    "cb_explore_adf_softmax", "cb_explore_adf_synthcover",
+])  # fmt: skip
 # These hold several models. VW's file has the sums that normalise the updates for the first of them only.
 _EXACT_UNLESS_NORMALIZED = frozenset(["oaa", "oaa-prob", "ect", "csoaa", "multilabel_oaa"])
 
@@ -168,7 +148,7 @@ class VW:
     def _is_exact(self) -> bool:
         options = self._options()
         is_normalized = "--normalized" in options or not options & {"--sgd", "--adaptive", "--invariant"}
-        parts = {part.replace(" ", "_") for part in self._vw.get_enabled_learners()}
+        parts = set(self._vw.get_enabled_learners())
         if is_normalized and "gd" in parts:
             return parts <= _EXACT and _option(self._command, "--cb_type", "") != "dr"
         return parts <= _EXACT | _EXACT_UNLESS_NORMALIZED

@@ -42,7 +42,8 @@ json_payloads = st.one_of(
 _words = st.text(st.sampled_from(string.ascii_lowercase[:4] + "=%'é1"), min_size=1, max_size=4)
 _figures = st.sampled_from(
     ["1", "-1", "0.5", "1e3", "1e400", "nan", "inf", "1_0", "", "99999999999999", "999999999999999", "1000000000000000",
-     ".5", "5.", "-", "+3", "0x1", "1e-400", "-0"]
+     ".5", "5.", "-", "+3", "0x1", "1e-400", "1e-129", "1e-259",
+     "-0"]
 )  # fmt: skip
 _tokens = st.one_of(_words, st.builds("{}:{}".format, _words, _figures), st.sampled_from([":1", "a:1:2", "\t", "a\rb"]))
 _sections = st.builds(

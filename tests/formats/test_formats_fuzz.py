@@ -137,6 +137,22 @@ def test_vw_finds_the_features_that_were_meant_and_no_others(features: dict[str,
 
 
 @moderate
+@given(value=st.floats(-1e15, 1e15))
+def test_vw_reads_the_number_that_was_written(value: float) -> None:
+    (example,) = build("json").decode([orjson.dumps({"features": {"f": {"a": value}}})]).examples
+    read = ORACLES[""].values(example.text, "f")
+    assert read == pytest.approx([value], rel=1e-5) or (read == [] and abs(value) < 1e-20)
+
+
+@moderate
+@given(text=st.from_regex(r"-?[0-9]{0,20}\.?[0-9]{0,40}(e[-+]?[0-9]{1,3})?", fullmatch=True))
+def test_vw_reads_the_number_that_was_accepted(text: str) -> None:
+    for example in build("vw").decode([f"1 |f a:{text}".encode()]).examples:
+        read = ORACLES[""].values(example.text, "f")
+        assert read == pytest.approx([float(text)], rel=1e-5) or (read == [] and abs(float(text)) < 1e-20)
+
+
+@moderate
 @given(text=texts)
 def test_unescape_gives_back_what_was_escaped(text: str) -> None:
     assert unescape(escape(text)) == text

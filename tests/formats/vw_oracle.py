@@ -30,6 +30,14 @@ class Oracle:
         counts.pop(chr(128), None)  # VW's own constant
         return {namespace: count for namespace, count in counts.items() if count}
 
+    def values(self, text: bytes, namespace: str) -> list[float]:
+        """Values of the features of one namespace, as VW has them; zeros it drops."""
+        (example,) = self.vw._parse(text)
+        count = example.num_features_in(ord(namespace))
+        found = [example.feature_weight(ord(namespace), index) for index in range(count)]
+        self.vw._finish_example(example)
+        return found
+
     def learn(self, text: bytes) -> None:
         for example in self.vw._parse(text):
             self.vw.learn(example)

@@ -1,0 +1,107 @@
+"""Vowpal Wabbit's own regression suite, learnt through this project: the summary must be the one that VW printed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from formats.labels import Labels
+from formats.vw_text import VwText
+from learners.learner import LearnerError
+from learners.vw import VW
+
+CASES = Path(__file__).parents[2].parent / "shared" / "vw-cases"
+NAMES = sorted(path.stem for path in CASES.glob("*.json"))
+
+pytestmark = pytest.mark.skipif(not NAMES, reason=f"no cases from VW's suite in {CASES}")
+
+SUMMARY = {
+    "examples": "number of examples",
+    "weighted_example_sum": "weighted example sum",
+    "weighted_label_sum": "weighted label sum",
+    "average_loss": "average loss",
+    "total_features": "total feature number",
+}
+
+# The packaged VW, reading the file by itself, prints these numbers too: they are VW's, not what its suite recorded.
+AS_PACKAGED = {"072", "256", "541"}
+REFUSED_LINES = {"193": "values that end in a NUL, which VW reads as if it were not there"}
+REFUSED_ARGUMENTS = {"542": "--active waits for a network peer"}
+DIFFERENT = {*AS_PACKAGED, *REFUSED_LINES, *REFUSED_ARGUMENTS}
+
+
+def case(name: str) -> dict[str, Any]:
+    return dict(json.loads((CASES / f"{name}.json").read_bytes()))
+
+
+def summary(printed: str) -> dict[str, float]:
+    """What VW printed at its end; what is no number there (`n.a.`) is left out."""
+    found: dict[str, float] = {}
+    for line in printed.splitlines():
+        for key, title in SUMMARY.items():
+            name, equals, value = line.partition(" = ")
+            if equals and name == title and not value.startswith(("n.a.", "undefined")):
+                found[key] = float(value.split()[0])
+    return found
+
+
+def learnt(name: str) -> tuple[dict[str, float], int]:
+    """The summary after learning the case's file in batches of 64, and how many lines were refused."""
+    settings, printed = case(name), list[str]()
+    learner = VW(settings["vw_args"], console=printed.append)
+    traits = learner.traits
+    format_ = VwText(Labels(traits.label_kind, traits.classes), traits.reads, traits.is_multiline)
+    with (CASES / settings["data"]).open("rb") as stream:
+        payloads = list(format_.split(stream))[: settings["limit_examples"]]
+    dead = 0
+    for start in range(0, len(payloads), 64):
+        decoded = format_.decode(payloads[start : start + 64])
+        dead += len(decoded.dead)
+        assert list(learner.learn(decoded.examples).rejected) == []
+    learner.finish()
+    return summary("".join(printed)), dead
+
+
+def is_as_expected(name: str) -> bool:
+    try:
+        found, _ = learnt(name)
+    except LearnerError:
+        return False
+    expected = {key: value for key, value in case(name)["expected"].items() if value is not None}
+    return {key: found.get(key) for key in expected} == {
+        key: pytest.approx(value, rel=1e-4, abs=1e-6) for key, value in expected.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_summary_is_what_vw_printed_unless_it_is_known_why_not(name: str) -> None:
+    assert is_as_expected(name) == (name not in DIFFERENT)
+
+
+def test_every_known_difference_is_a_case() -> None:
+    assert set(NAMES) >= DIFFERENT
+
+
+@pytest.mark.parametrize("name", sorted(AS_PACKAGED))
+def test_where_the_suite_recorded_other_numbers_the_packaged_vw_prints_ours(name: str) -> None:
+    settings = case(name)
+    command = [sys.executable, "-m", "vowpalwabbit", *settings["vw_arg_list"], "-d", str(CASES / settings["data"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    native = summary(done.stdout + done.stderr)
+    assert learnt(name)[0] == pytest.approx(native, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED_LINES))
+def test_where_lines_are_refused_that_is_the_whole_difference(name: str) -> None:
+    found, dead = learnt(name)
+    assert dead > 0
+    assert found["examples"] + dead == case(name)["expected"]["examples"]
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED_ARGUMENTS))
+def test_where_arguments_are_refused_the_error_says_so(name: str) -> None:
+    with pytest.raises(LearnerError, match="--active is not for a stream"):
+        VW(case(name)["vw_args"])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import signal
+import sys
 from collections.abc import Callable
 
 from stream_app.http.app import build_app, listen
@@ -27,6 +28,9 @@ async def run(service: Service, started: Callable[[int], None]) -> None:
         # What was made so far lives as long as the process: a collection need not walk it while requests wait.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        # The thread that writes checkpoints gives way to requests after this long.
+        sys.setswitchinterval(0.0005)
         started(port)
         await learning
         why = "SIGTERM"

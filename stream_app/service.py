@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 
 PRUNE_PART = 4
 """Checkpoints are pruned when a quarter more than are to be kept may be there: looking through them takes a while."""
+
+PASSES = 6
+"""Passes of the event loop between two micro-batches, at most, while requests are under way."""
+
+PAUSE_SHARE = 100.0
+"""Checkpoints by number of events pause learning for at most a hundredth of the time, however fast events come."""
 
 RETRY_S = 5.0
 """How long to wait after a checkpoint that could not be saved."""
@@ -74,6 +81,7 @@ class Service:
             self.source = wiring.build_source(settings, format_)
             self._opened = opened.pop_all()
         self.serving = Serving(self.trainer, self.source, self._remembered, settings.events.max_bytes)
+        self.requests_under_way = 0
         self._is_running = False
         self.checkpoint_error: str | None = None
         self._turn = asyncio.Lock()
@@ -81,6 +89,7 @@ class Service:
         self.is_stopping = False
         self._is_rewound = False
         self._unpruned = 0
+        self._pause_s = 0.0
         self._saving: asyncio.Task[str] | None = None
         self._saving_at: Position = {}
         self._started_at = self._saved_at = time.monotonic()
@@ -199,8 +208,16 @@ class Service:
         if not self.source.keeps_order and len(self.source.end()) > 1:
             self._journal.note(records.partition, records.offset, len(records.payloads))
         for _ in self.trainer.learn(records):
-            await asyncio.sleep(0)
+            await self._serve()
+        await self._serve()
+
+    async def _serve(self) -> None:
+        """Let requests be answered. One takes some passes of the event loop: read, handled, written."""
         await asyncio.sleep(0)
+        for _ in range(PASSES):
+            if not self.requests_under_way:
+                return
+            await asyncio.sleep(0)
 
     async def _rest(self) -> None:
         """The source has ended, as a file does: keep serving what was learnt."""
@@ -227,21 +244,24 @@ class Service:
         if self.checkpoint_error is not None:
             if age_s >= RETRY_S:
                 self._begin_save("tried again")
-        elif new >= settings.every_events:
+        elif new >= settings.every_events and age_s >= self._pause_s:
             self._begin_save(f"every {settings.every_events} events")
         elif new and age_s >= settings.every_s:
             self._begin_save(f"every {settings.every_s:g} s")
 
     def _begin_save(self, why: str) -> None:
         """Take a snapshot now; write it while learning goes on."""
-        checkpoint = self.trainer.snapshot()
+        began_at = time.monotonic()
+        snapshot = self.trainer.snapshot()
         self._saved_records = self.trainer.counts.records
         self._saved_at = time.monotonic()
+        self._pause_s = (self._saved_at - began_at) * PAUSE_SHARE
         self._saving_at = dict(self.trainer.position)
-        self._saving = asyncio.create_task(asyncio.to_thread(self._write, checkpoint, why, self._head))
+        self._saving = asyncio.create_task(asyncio.to_thread(self._write, snapshot.checkpoint, why, self._head))
 
-    def _write(self, checkpoint: Checkpoint, why: str, head: str | None) -> str:
+    def _write(self, checkpoint_of: Callable[[], Checkpoint], why: str, head: str | None) -> str:
         """In a thread: everything that touches the disk. What is saved stays saved where tidying up fails."""
+        checkpoint = checkpoint_of()
         note = Note.now(why, checkpoint.manifest.versions["weir"])
         model_id = self.store.save(checkpoint, note, head)
         keep = self.settings.checkpoints.keep
@@ -262,14 +282,14 @@ class Service:
         try:
             self._head = await saving
         except CheckpointError as error:
-            self.trainer.settle(is_saved=False)
+            self.trainer.settle(None)
             self._saved_records = NEVER
             self.checkpoint_error = str(error)
             log.error("%s", error)
             if isinstance(error, HeadMoved):
                 raise
             return
-        self.trainer.settle(is_saved=True)
+        self.trainer.settle(self._head)
         self.checkpoint_error = None
         self._journal.forget(self._saving_at)
         self._release()
@@ -287,14 +307,14 @@ class Service:
 
     async def _roll_back(self, wanted: Rollback) -> str:
         await self._settle()
-        model_id = await self._named(wanted.id)
+        model_id = await self.named(wanted.id)
         checkpoint = await asyncio.to_thread(self.store.load, model_id)
         if wanted.replay:
             rolled_back = self.trainer.replayed_from(checkpoint, wanted.exceptions)
             await self._check_readable(checkpoint.manifest.position)
         else:
             rolled_back = self.trainer.skipped_to_here(checkpoint)
-        self._head = await asyncio.to_thread(self._write, rolled_back, f"rollback to {model_id}", self._head)
+        self._head = await asyncio.to_thread(self._write, lambda: rolled_back, f"rollback to {model_id}", self._head)
         self.trainer.restore(rolled_back)
         self._rollback = self._head
         self._saved_records, self._saved_at = self.trainer.counts.records, time.monotonic()
@@ -304,7 +324,8 @@ class Service:
         log.info("rolled back to %s, at %s", model_id, self.trainer.live_id)
         return self._head
 
-    async def _named(self, prefix: str) -> str:
+    async def named(self, prefix: str) -> str:
+        """The id that a prefix names. Raises CheckpointMissing, or ServiceError where it is no prefix or ambiguous."""
         try:
             return await asyncio.to_thread(resolve, self.store, prefix)
         except CheckpointMissing:

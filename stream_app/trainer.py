@@ -59,6 +59,20 @@ class Counts(msgspec.Struct):
     excepted: int = 0
 
 
+class Snapshot(msgspec.Struct, frozen=True):
+    """A trainer at one moment. Taking it is all that learning waits for; the rest is worked out in any thread."""
+
+    manifest: Manifest
+    blobs: dict[str, bytes]
+    progressive: Progressive
+
+    def checkpoint(self) -> Checkpoint:
+        """The snapshot as a checkpoint, its metrics told from the state of that moment."""
+        self.progressive.restore(self.blobs["progressive"])
+        metrics = dict(self.progressive.report())
+        return Checkpoint.of(msgspec.structs.replace(self.manifest, metrics=metrics), self.blobs)
+
+
 class Parts(msgspec.Struct, frozen=True):
     """What a trainer works with."""
 
@@ -118,7 +132,7 @@ class Trainer:
         self.counts.records += len(records.payloads)
         self.is_whole = True
 
-    def snapshot(self) -> Checkpoint:
+    def snapshot(self) -> "Snapshot":
         """Everything as one value, only between two calls of `learn`. Learning may go on while it is being saved.
 
         Tell the outcome by `settle` before the next snapshot.
@@ -131,13 +145,16 @@ class Trainer:
             "order": msgspec.msgpack.encode(self._stretches[0].order),
             "counts": msgspec.json.encode(self.counts),
         }
-        checkpoint = Checkpoint.of(self._manifest(), blobs)
-        self._stretches.append(OpenStretch(checkpoint.id))
-        return checkpoint
+        self._stretches.append(OpenStretch(None))
+        return Snapshot(self._manifest(), blobs, parts.progressive.twin())
 
-    def settle(self, is_saved: bool) -> None:
-        """The last snapshot is durable, and the parent of what follows; or it is not, and the parent stays."""
-        del self._stretches[0 if is_saved else 1]
+    def settle(self, saved: str | None) -> None:
+        """The last snapshot is durable under this id, and the parent of what follows; or None: the parent stays."""
+        if saved is None:
+            del self._stretches[1]
+        else:
+            del self._stretches[0]
+            self._stretches[0].parent = saved
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Become the model of a checkpoint, position included. Raises TrainerError where it does not fit."""
@@ -210,8 +227,9 @@ class Trainer:
                 return
 
     def _unseen(self, examples: list[Example]) -> list[Example]:
+        """Without repeats. An event that is not labelled yet is no repeat, nor is the labelled one that follows it."""
         is_new = self.parts.dedupe.is_new
-        kept = [example for example in examples if example.id is None or is_new(example.id)]
+        kept = [example for example in examples if example.id is None or example.label is None or is_new(example.id)]
         self.counts.duplicates += len(examples) - len(kept)
         return kept
 
@@ -252,7 +270,6 @@ class Trainer:
             since_parent=stretch.closed(),
             holes=list(self._holes),
             except_=list(self._ahead),
-            metrics=dict(self.parts.progressive.report()),
             exact_resume=traits.exact_resume,
         )
 

@@ -90,7 +90,7 @@ def _learner(job: TrainJob, table: "_Table") -> tuple[Learner, Settings]:
 
 
 def _save(trainer: Trainer, store: CheckpointStore) -> str:
-    checkpoint = trainer.snapshot()
+    checkpoint = trainer.snapshot().checkpoint()
     version = checkpoint.manifest.versions["weir"]
     return store.save(checkpoint, Note.now("end of weir train", version), None)
 

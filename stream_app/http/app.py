@@ -19,7 +19,7 @@ def build_app(service: Service) -> web.Application:
     """The application for a service. Raises ConfigError where it would be open to the network without a token."""
     http = service.settings.http
     check_exposure(http)
-    app = web.Application(client_max_size=http.max_body_bytes, middlewares=[_guard(http)])
+    app = web.Application(client_max_size=http.max_body_bytes, middlewares=[_guard(service)])
     app[SERVICE] = service
     for routes in (predict.routes, events.routes, checkpoints.routes, status.routes, metrics.routes, page.routes):
         app.add_routes(routes())
@@ -48,15 +48,14 @@ async def listen(app: web.Application, http: HttpSettings) -> tuple[web.AppRunne
     return runner, runner.addresses[0][1]
 
 
-def _guard(http: HttpSettings) -> Middleware:
-    under_way = 0
+def _guard(service: Service) -> Middleware:
+    http = service.settings.http
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        nonlocal under_way
-        under_way += 1
+        service.requests_under_way += 1
         try:
-            if under_way > http.max_waiting:
+            if service.requests_under_way > http.max_waiting:
                 raise Overloaded(f"{http.max_waiting} requests are under way (http.max_waiting): try again later")
             if http.token is not None and request.method == "POST" and request.path != "/predict":
                 _check_token(request, http.token)
@@ -64,7 +63,7 @@ def _guard(http: HttpSettings) -> Middleware:
         except Exception as error:  # noqa: BLE001 the outermost loop of a request
             return _answer(request, error)
         finally:
-            under_way -= 1
+            service.requests_under_way -= 1
 
     return guard
 

@@ -6,9 +6,9 @@ import msgspec
 from aiohttp import web
 
 from checkpoints.checkpoint import Summary
-from checkpoints.lineage import resolve
+from checkpoints.errors import CheckpointError
 from stream_app.http.replies import SERVICE, reply
-from stream_app.service import Rollback
+from stream_app.service import Rollback, ServiceError
 
 
 def routes() -> list[web.RouteDef]:
@@ -35,15 +35,18 @@ async def take(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """The manifest of a checkpoint, every byte of the package verified."""
-    store = request.app[SERVICE].store
-    model_id = await asyncio.to_thread(resolve, store, request.match_info["id"])
-    checkpoint = await asyncio.to_thread(store.load, model_id)
+    service = request.app[SERVICE]
+    model_id = await service.named(request.match_info["id"])
+    checkpoint = await asyncio.to_thread(service.store.load, model_id)
     return reply({"id": model_id, "manifest": checkpoint.manifest})
 
 
 async def rollback(request: web.Request) -> web.Response:
     """Take the model of an older checkpoint; answers with the checkpoint that records it."""
-    wanted = msgspec.json.decode(await request.read(), type=Rollback)
+    try:
+        wanted = msgspec.json.decode(await request.read(), type=Rollback)
+    except CheckpointError as error:
+        raise ServiceError(f"except: {error}") from error
     service = request.app[SERVICE]
     model_id = await service.rollback(wanted)
     return reply({"id": model_id, "model": service.trainer.live_id})

@@ -80,6 +80,10 @@ class Progressive:
         self._pending = 0
         self._weight = 0.0  # about: only to see cheaply that no table row is due
 
+    def twin(self) -> "Progressive":
+        """A fresh one with the same settings, which takes this one's state."""
+        return Progressive(self.task, self._window, self._fading, self._progress)
+
     def update(
         self, labels: Column, predictions: Column, probabilities: Column | None, weights: Column, losses: Column
     ) -> None:
@@ -222,7 +226,7 @@ class Progressive:
         ):
             if getattr(state, name) != own:
                 raise ProgressiveError(f"progressive state: {name}: expected {own!r}, got {getattr(state, name)!r}")
-        fresh = Progressive(self.task, self._window, self._fading, self._progress)
+        fresh = self.twin()
         fresh._restore_parts(state)
         return fresh
 

@@ -102,6 +102,11 @@ async def test_a_bad_event_is_a_400_that_names_the_field(settings_in, path, body
         ("/rollback", {"replay": True}, "id"),
         ("/rollback", {"id": "a", "replay": "yes"}, "replay"),
         ("/rollback", {"id": "12345678", "except": [{"partition": 0, "first": 0, "last": 1, "why": ""}]}, "except"),
+        (
+            "/rollback",
+            {"id": "12345678", "replay": True, "except": [{"partition": 0, "first": 2, "last": 2, "why": ""}]},
+            "except",
+        ),
     ],
 )
 async def test_a_bad_body_is_a_400_that_names_the_field(settings_in, path, body, field):
@@ -149,6 +154,7 @@ async def test_checkpoints_are_taken_listed_shown_and_gone_back_to(settings_in):
 async def test_an_unknown_checkpoint_is_a_404(settings_in):
     async with serving(settings_in()) as (_, client):
         assert (await asked(client, "GET", "/checkpoints/0123456789"))[0] == 404
+        assert (await asked(client, "GET", "/checkpoints/abc"))[0] == 400
         assert (await asked(client, "POST", "/rollback", {"id": "0123456789"}))[0] == 404
 
 

@@ -45,8 +45,8 @@ def learn(trainer: Trainer, payloads: Sequence[bytes], partition: int = 0) -> No
 
 
 def saved(trainer: Trainer) -> Checkpoint:
-    checkpoint = trainer.snapshot()
-    trainer.settle(is_saved=True)
+    checkpoint = trainer.snapshot().checkpoint()
+    trainer.settle(checkpoint.id)
     return checkpoint
 
 
@@ -142,7 +142,7 @@ def test_a_checkpoint_that_was_not_saved_loses_nothing_of_the_stretch() -> None:
     learn(trainer, EVENTS[:50])
     trainer.snapshot()
     learn(trainer, EVENTS[50:80])
-    trainer.settle(is_saved=False)
+    trainer.settle(None)
     learn(trainer, EVENTS[80:99], partition=1)
     checkpoint = saved(trainer)
     manifest = checkpoint.manifest
@@ -155,9 +155,9 @@ def test_a_checkpoint_that_was_not_saved_loses_nothing_of_the_stretch() -> None:
 def test_what_was_learnt_while_a_checkpoint_was_written_belongs_to_the_next() -> None:
     trainer = new_trainer()
     learn(trainer, EVENTS[:50])
-    first = trainer.snapshot()
+    first = trainer.snapshot().checkpoint()
     learn(trainer, EVENTS[50:80])
-    trainer.settle(is_saved=True)
+    trainer.settle(first.id)
     manifest = saved(trainer).manifest
     assert (manifest.parent, manifest.since_parent.records) == (first.id, 30)
     assert manifest.since_parent.sha256 == hashlib.sha256(b"".join(e + b"\n" for e in EVENTS[50:80])).hexdigest()

@@ -55,7 +55,7 @@ async def test_killed_at_random_moments_it_ends_in_the_bytes_of_a_run_never_kill
             service.start()
             if not number:
                 poster.start()
-            threading.Event().wait(chance.uniform(0.0, 0.12))
+            threading.Event().wait(chance.uniform(0.0, 0.4))
             service.kill()
             heads.add(service.head() if (service.checkpoints / "HEAD").exists() else None)
         service.start()
@@ -63,7 +63,7 @@ async def test_killed_at_random_moments_it_ends_in_the_bytes_of_a_run_never_kill
         status = service.wait_learnt(BACKLOG + len(posted))
         assert service.stop() == 0
     assert poster.unanswered > 0
-    assert len(heads) > kills / 2, "the kills did not hit a service that was learning"
+    assert len(heads) > kills / 4, "the kills did not hit a service that was learning"
     check_log(await records_of(service.log), poster)
     assert status["examples"] == BACKLOG + len(posted)
     assert service.deciding() == never_killed(service, tmp_path / "never", settings)

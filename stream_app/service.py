@@ -27,11 +27,14 @@ log = logging.getLogger(__name__)
 PRUNE_PART = 4
 """Checkpoints are pruned when a quarter more than are to be kept may be there: looking through them takes a while."""
 
-PASSES = 6
-"""Passes of the event loop between two micro-batches, at most, while requests are under way."""
+PASSES = 3
+"""Passes of the event loop between two micro-batches; it takes so many until a request is known to be under way."""
 
-PAUSE_SHARE = 100.0
-"""Checkpoints by number of events pause learning for at most a hundredth of the time, however fast events come."""
+MOST_PASSES = 10
+"""The same while requests are under way."""
+
+PAUSE_SHARE = 200.0
+"""Checkpoints by number of events pause learning for at most a two-hundredth of the time, however fast events come."""
 
 RETRY_S = 5.0
 """How long to wait after a checkpoint that could not be saved."""
@@ -212,10 +215,9 @@ class Service:
         await self._serve()
 
     async def _serve(self) -> None:
-        """Let requests be answered. One takes some passes of the event loop: read, handled, written."""
-        await asyncio.sleep(0)
-        for _ in range(PASSES):
-            if not self.requests_under_way:
+        """Let requests be answered. One takes some passes of the event loop: read, begun, handled, written."""
+        for number in range(MOST_PASSES):
+            if number >= PASSES and not self.requests_under_way:
                 return
             await asyncio.sleep(0)
 

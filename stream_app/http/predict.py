@@ -17,9 +17,12 @@ async def predict(request: web.Request) -> web.Response:
     """One event gives one answer, a list of them a list."""
     body = (await request.read()).strip()
     started = time.perf_counter()
-    query = request.rel_url.query
-    is_explained = query.get("explain", "0") not in ("0", "")
-    answers = request.app[SERVICE].serving.predict(body, query.get("id"), is_explained)
+    serving = request.app[SERVICE].serving
+    if request.query_string:
+        query = request.rel_url.query
+        answers = serving.predict(body, query.get("id"), query.get("explain", "0") not in ("0", ""))
+    else:
+        answers = serving.predict(body)
     PREDICT_SECONDS.observe(time.perf_counter() - started)
     is_many = len(answers) > 1 or body.startswith(b"[")
     return reply(answers if is_many else answers[0])

@@ -117,11 +117,12 @@ class VW:
 
     def predict(self, example: Example) -> Answer:
         # Examples made this way are freed by Python and never enter VW's statistics.
+        if not self.traits.is_multiline:
+            line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
+            self._vw.predict(line)
+            return self._answer(line)
         lines = [pylibvw.example(self._vw, self._label_type, _unlabelled(line)) for line in example.text.split(b"\n")]
-        if self.traits.is_multiline:
-            self._vw.predict_multi(lines)
-        else:
-            self._vw.predict(lines[0])
+        self._vw.predict_multi(lines)
         return self._answer(lines[0])
 
     def probabilities(self, predictions: Column) -> Column:

@@ -3,6 +3,8 @@
 import hmac
 import ipaddress
 import logging
+from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -35,9 +37,11 @@ def check_exposure(http: HttpSettings) -> None:
         )
 
 
-async def listen(app: web.Application, http: HttpSettings) -> tuple[web.AppRunner, int]:
+async def listen(app: web.Application, http: HttpSettings) -> tuple[web.ServerRunner, int]:
     """Start listening; returns the runner and the port. Raises ConfigError where the address cannot be had."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5.0)
+    app.freeze()
+    server = web.Server(_dispatcher(app), request_factory=app._make_request, access_log=None)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=5.0)
     await runner.setup()
     site = web.TCPSite(runner, http.host, http.port, reuse_address=True)
     try:
@@ -46,6 +50,26 @@ async def listen(app: web.Application, http: HttpSettings) -> tuple[web.AppRunne
         await runner.cleanup()
         raise ConfigError(f"http.port: {http.host}:{http.port} cannot be listened on: {error.strerror}") from error
     return runner, runner.addresses[0][1]
+
+
+def _dispatcher(app: web.Application) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """Every request goes to the application, but `POST /predict` straight to its handler, past aiohttp's router.
+
+    Finding the route and calling the middleware cost 8 of the 31 us that aiohttp takes for a request.
+    """
+    service = app[SERVICE]
+    guard, handle = _guard(service), app._handle
+
+    async def predicted(request: web.Request) -> web.StreamResponse:
+        return await predict.answer(service.serving, request)
+
+    async def dispatch(base: web.BaseRequest) -> web.StreamResponse:
+        request = cast("web.Request", base)  # as the application makes them
+        if request.path == "/predict" and request.method == "POST":
+            return await guard(request, predicted)
+        return await handle(request)
+
+    return dispatch
 
 
 def _guard(service: Service) -> Middleware:

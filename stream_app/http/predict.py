@@ -6,6 +6,7 @@ from aiohttp import web
 
 from stream_app.http.metrics import PREDICT_SECONDS
 from stream_app.http.replies import SERVICE, reply
+from stream_app.serving import Serving
 
 
 def routes() -> list[web.RouteDef]:
@@ -15,9 +16,13 @@ def routes() -> list[web.RouteDef]:
 
 async def predict(request: web.Request) -> web.Response:
     """One event gives one answer, a list of them a list."""
+    return await answer(request.app[SERVICE].serving, request)
+
+
+async def answer(serving: Serving, request: web.Request) -> web.Response:
+    """The same where the request has not been through the router."""
     body = (await request.read()).strip()
     started = time.perf_counter()
-    serving = request.app[SERVICE].serving
     if request.query_string:
         query = request.rel_url.query
         answers = serving.predict(body, query.get("id"), query.get("explain", "0") not in ("0", ""))

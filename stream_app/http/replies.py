@@ -3,7 +3,6 @@
 import re
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, HeadMoved
@@ -33,6 +32,7 @@ _STATUS: list[tuple[type[Exception], int, str]] = [
     (SourceFull, 503, "source_full"),
     (SourceError, 503, "source_failed"),
 ]
+_JSON = {"Content-Type": "application/json"}
 _FIELD = re.compile(r"((?:\[\d+\]\.?)?[\w.^-]*): ")
 
 
@@ -46,8 +46,7 @@ class Overloaded(Exception):
 
 def reply(value: object, status: int = 200) -> web.Response:
     """The value as JSON."""
-    body = orjson.dumps(value, default=msgspec.to_builtins, option=orjson.OPT_NON_STR_KEYS)
-    return web.Response(body=body, status=status, content_type="application/json")
+    return web.Response(body=msgspec.json.encode(value), status=status, headers=_JSON)
 
 
 def error_reply(status: int, code: str, message: str, field: str | None = None) -> web.Response:

@@ -3,7 +3,6 @@
 import asyncio
 
 import msgspec
-import orjson
 from aiohttp import web
 
 from stream_app.http.replies import SERVICE, reply
@@ -40,7 +39,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(request)
     while not service.is_stopping:
-        data = orjson.dumps(service.status(), default=msgspec.to_builtins, option=orjson.OPT_NON_STR_KEYS)
+        data = msgspec.json.encode(service.status())
         try:
             await asyncio.wait_for(response.write(b"data: " + data + b"\n\n"), 10.0)
         except (ConnectionError, TimeoutError):

@@ -9,8 +9,6 @@ from typing import Any
 import uvloop
 from aiohttp import web
 
-from stream_app.config import HttpSettings
-from stream_app.http.app import listen
 from tools.bench.child import tell
 from tools.bench.children import child, in_child
 from tools.bench.row import BenchError, Figure, Measured, Note, Row, Run, alternate, compared
@@ -94,10 +92,12 @@ async def _serve_empty() -> None:
 
     app = web.Application()
     app.router.add_post("/predict", empty)
-    _, port = await listen(app, HttpSettings(port=0))
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     gc.collect()
     gc.freeze()
-    tell({"port": port})
+    tell({"port": runner.addresses[0][1]})
     await asyncio.Event().wait()
 
 

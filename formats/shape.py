@@ -14,7 +14,7 @@ from formats.numbers import written
 from formats.schema import Schema
 from formats.vw_text import escape, escape_name
 
-CACHED_VALUES = 65_536
+CACHED_VALUES = 32_768
 """Values remembered, over all fields; then all are forgotten and remembered anew."""
 
 CACHED_FIELDS = 65_536

@@ -17,7 +17,7 @@ from stream_app.sources.wal import check_wals
 
 _ACKED = struct.Struct(">QL")
 _START = b"\xff\xffstart"
-_WRITE_BUFFER_BYTES = 32 << 20
+_WRITE_BUFFER_BYTES = 8 << 20
 
 
 class BlockStore:
@@ -258,7 +258,7 @@ def _rocksdb_options() -> Options:
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     options.set_compression_type(DBCompressionType.lz4())
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    options.set_max_write_buffer_number(4)
+    options.set_max_write_buffer_number(3)
     options.set_max_open_files(256)
     options.set_keep_log_file_num(4)
     return options

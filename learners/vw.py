@@ -5,7 +5,6 @@ micro-batch is parsed at once, then each example is learnt, read and finished. A
 """
 
 import os
-import shlex
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,52 +16,11 @@ import pylibvw
 from formats.example import Example, LabelKind
 from formats.vw_text import Section, sections, unescape
 from learners.learner import Answer, Column, Contribution, LearnerError, Learnt, Rejected, Traits
+from learners.vw_arguments import VWArguments
 
 Console = Callable[[str], None]
 """Takes what VW itself would print: its header, progressive table, warnings and summary, in pieces of any size."""
 
-# Options that name files, read other input, end the process, or wait for a network peer.
-_REFUSED = {
-    "-d": "the data come from the source", "--data": "the data come from the source",
-    "--daemon": "weir serve is the daemon", "--port": "weir serve is the daemon",
-    "-i": "models come from checkpoints", "--initial_regressor": "models come from checkpoints",
-    "-f": "models go to checkpoints", "--final_regressor": "models go to checkpoints",
-    "--save_per_pass": "models go to checkpoints", "--predict_only_model": "it could not be learnt on",
-    "-c": "a stream has no cache", "--cache": "a stream has no cache", "--cache_file": "a stream has no cache",
-    "-k": "a stream has no cache", "--kill_cache": "a stream has no cache",
-    "--passes": "a stream is passed once", "--help": "see the documentation of VW",
-    "-h": "see the documentation of VW", "--version": "see weir --version",
-    "--active": "it waits for a network peer", "--span_server": "it waits for a network peer",
-    "--json": "set events.format instead", "--dsjson": "set events.format instead",
-    "--csv": "set events.format instead", "--lda": "the binding cannot feed it",
-    "-p": "use --predictions", "--predictions": "use --predictions",
-    "-P": "use --progress", "--progress": "use --progress",
-    "-t": "use weir predict", "--testonly": "use weir predict",
-    "-r": "use --predictions", "--raw_predictions": "use --predictions",
-    "--readable_model": "models go to checkpoints", "--invert_hash": "models go to checkpoints",
-    "--output_feature_regularizer_binary": "models go to checkpoints",
-    "--output_feature_regularizer_text": "models go to checkpoints",
-    "-a": "it prints every feature", "--audit": "it prints every feature",
-    "--audit_regressor": "it prints every feature", "--extra_metrics": "weir serve has metrics",
-    "--foreground": "weir serve is the daemon", "--num_children": "weir serve is the daemon",
-    "--pid_file": "weir serve is the daemon", "--port_file": "weir serve is the daemon",
-    "--sendto": "it waits for a network peer",
-}  # fmt: skip
-
-# Measured: with these parts alone, continuing after a restore gives the bits of never stopping.
-_EXACT = frozenset([
-    "gd", "freegrad", "ftrl-Proximal-FTRL", "ftrl-Coin Betting", "ftrl-PiSTOL", "scorer-identity", "scorer-logistic",
-    "count_label", "binary", "lrq", "lrqfa", "marginal", "interact", "shared_feature_merger", "csoaa_ldf-rank",
-    "cb_adf", "cb_to_cbadf", "cb_explore_adf_greedy", "cb_explore_adf_regcb", "cb_explore_adf_squarecb",
-    "cb_explore_adf_softmax", "cb_explore_adf_synthcover",
-])  # fmt: skip
-# These hold several models. VW's file has the sums that normalise the updates for the first of them only.
-_EXACT_UNLESS_NORMALIZED = frozenset(["oaa", "oaa-prob", "ect", "csoaa", "multilabel_oaa"])
-
-# Stored in the model as lists: given again with `-i`, they would stand there twice, and once more each time.
-_STORED_LISTS = ("--ngram", "--skips", "--lrq", "--redefine", "--spelling")
-
-_CLASSES = ("--oaa", "--ect", "--log_multi", "--plt", "--recall_tree", "--oaa_subsample")
 _CONSTANT = 11650396
 _MODEL_DIR = "/dev/shm"
 
@@ -82,7 +40,7 @@ class VW:
         console: Console | None = None,
         predictions: str | None = None,
     ) -> None:
-        self._command = _command(arguments)
+        self._arguments = VWArguments(arguments)
         self._reporting = ["-P", progress] if progress else []
         self._reporting += ["-p", predictions] if predictions else []
         self._log = _Log(console)
@@ -146,14 +104,6 @@ class VW:
             path.write_bytes(state)
             self._open(["--preserve_performance_counters", "-i", str(path)])
 
-    def _is_exact(self) -> bool:
-        options = self._options()
-        is_normalized = "--normalized" in options or not options & {"--sgd", "--adaptive", "--invariant"}
-        parts = set(self._vw.get_enabled_learners())
-        if is_normalized and "gd" in parts:
-            return parts <= _EXACT and _option(self._command, "--cb_type", "") != "dr"
-        return parts <= _EXACT | _EXACT_UNLESS_NORMALIZED
-
     def explain(self, example: Example) -> list[Contribution]:
         """Weight times value of every feature of a linear model, and what is left of the raw score as one row."""
         if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
@@ -161,7 +111,7 @@ class VW:
         line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
         self._vw.predict(line)
         rows = [row for section in sections(example.text) for row in self._contributions(section)]
-        if "--noconstant" not in self._command:
+        if "--noconstant" not in self._arguments.options:
             bias = float(self._vw.get_weight(_CONSTANT & (self._vw.num_weights() - 1), 0))
             rows.append(Contribution("Constant", 1.0, bias, bias))
         rest = line.get_partial_prediction() - sum(row.contribution for row in rows)
@@ -175,34 +125,29 @@ class VW:
 
     def _open(self, extra: list[str]) -> None:
         try:
-            command = _without(self._command, _STORED_LISTS) if extra else self._command
+            command = self._arguments.for_restore() if extra else self._arguments.tokens
             self._vw: Any = pylibvw.vw([*command, *self._reporting, *extra], self._log.binding)
         except RuntimeError as error:
-            raise LearnerError(f"VW: {error} (arguments: {shlex.join(self._command)})") from error
+            raise LearnerError(f"VW: {error} (arguments: {self._arguments})") from error
         self._label_type = self._vw._get_label_type()
         self._read, self._answer = _readers(self._vw._get_prediction_type())
-        self._loss = _option(self._command, "--loss_function", "squared")
-        link = _option(self._command, "--link", "identity")
+        self._loss = self._arguments.value("--loss_function", "squared")
+        link = self._arguments.value("--link", "identity")
         self._is_probability = link == "logistic"
 
     def _traits(self, arguments: str) -> Traits:
-        classes = next((_option(self._command, name, "0") for name in _CLASSES if name in self._options()), "0")
         kind = _label_kind(self._label_type)
-        has_names = "--named_labels" in self._options()
-        is_zero_based = _option(self._command, "--indexing", "") == "0"
+        has_names = "--named_labels" in self._arguments.options
         return Traits(
             kind="vw",
             arguments=arguments,
-            exact_resume=self._is_exact(),
+            exact_resume=self._arguments.resume_exactly(set(self._vw.get_enabled_learners())),
             reads="text",
             label_kind="text" if has_names and kind == "class" else kind,
-            classes=int(classes) - is_zero_based if classes.isdigit() else 0,
+            classes=self._arguments.classes(),
             is_signed=self._loss in ("logistic", "hinge"),
             is_multiline=bool(self._vw._is_multiline()),
         )
-
-    def _options(self) -> set[str]:
-        return {token.partition("=")[0] for token in self._command}
 
     def _learn_counted(self, examples: Sequence[Example]) -> Learnt:
         """The same for label kinds whose labels VW may refuse, and whose loss is known only as growth of VW's sum."""
@@ -261,40 +206,6 @@ class _Log:
             self.nan_predictions += 1
         if self._console is not None:
             self._console(message)
-
-
-def _command(arguments: str) -> list[str]:
-    try:
-        tokens = shlex.split(arguments)
-    except ValueError as error:
-        raise LearnerError(f"learner.args: {error}: {arguments!r}") from error
-    for token in tokens:
-        option = token.partition("=")[0] if token.startswith("--") else token[:2]
-        reason = _REFUSED.get(option)
-        if reason is not None:
-            raise LearnerError(f"learner.args: {option} is not for a stream: {reason}")
-    return tokens
-
-
-def _option(command: list[str], name: str, default: str) -> str:
-    for index, token in enumerate(command):
-        if token.startswith(f"{name}="):
-            return token.partition("=")[2]
-        if token == name and index + 1 < len(command):
-            return command[index + 1]
-    return default
-
-
-def _without(command: list[str], names: tuple[str, ...]) -> list[str]:
-    """The command without these options and the value of each."""
-    kept: list[str] = []
-    tokens = iter(command)
-    for token in tokens:
-        if token in names:
-            next(tokens, None)
-        elif token.partition("=")[0] not in names:
-            kept.append(token)
-    return kept
 
 
 def _label_kind(label_type: int) -> LabelKind:

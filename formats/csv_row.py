@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from formats.example import Dead, Decoded, Example, FormatError
 from formats.labels import Labels
-from formats.numbers import event_time, number_text, weight
+from formats.numbers import event_time, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import Plan, Shapes, features_of
 from formats.vw_text import Reads
@@ -75,7 +75,7 @@ class CsvRow:
         index = self._special["label"]
         if not self._schema.is_missing(cells[index]):
             raise FormatError(f"{self._schema.label}: the event has one already: {cells[index]!r}")
-        text = label if isinstance(label, str) else str(label)
+        text = label if isinstance(label, str) else written(number(label, "label"))
         self._labels.text_value(text, str(self._schema.label))
         cells[index] = text
         return self.row(cells)

@@ -12,6 +12,9 @@ from formats.schema import Schema
 from formats.shape import Plan, Shapes, features_of
 from formats.vw_text import Reads
 
+MAX_ID = 1_024
+"""Characters in an id, at most: ids are remembered."""
+
 MAX_ENVELOPE = 10_000
 """Events in one record, at most: an envelope is learnt whole before anything else happens."""
 
@@ -115,7 +118,7 @@ class JsonEvent:
         if importance is not None:
             example.weight = weight(number(importance, "weight"))
             head = self._labels.written(value, example.weight).encode()
-        if example.id.__class__ is not str:
+        if example.id.__class__ is not str or len(example.id) > MAX_ID:
             example.id = _id(example.id)
         if example.time_s is not None:
             example.time_s = event_time(example.time_s)
@@ -230,6 +233,8 @@ def _field(raw: dict[str, Any], name: str) -> object:
 
 
 def _id(raw: object) -> str | None:
+    if isinstance(raw, str) and len(raw) > MAX_ID:
+        raise FormatError(f"id: {len(raw)} characters; at most {MAX_ID} name an event")
     if raw is None or raw.__class__ is str:
         return raw
     if isinstance(raw, int) and not isinstance(raw, bool):

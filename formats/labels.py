@@ -29,7 +29,7 @@ class Labels:
     def __init__(self, kind: LabelKind = "number", classes: int = 0, names: dict[str, float] | None = None) -> None:
         self.kind = kind
         self.classes = classes
-        self.names = names or {}
+        self.names = {name: number(value, f"schema.labels.{name}") for name, value in (names or {}).items()}
         self._known: dict[object, tuple[Label, bytes]] = {}
 
     @classmethod

@@ -34,7 +34,7 @@ def number(value: object, field: str) -> float:
         if isinstance(value, float) and not math.isfinite(value):
             raise FormatError(f"{field}: {value!r} is not finite")
         raise FormatError(f"{field}: {shown(value)} is too large; the largest magnitude is {MAX_NUMBER:g}")
-    return float(value)
+    return float(value) + 0.0  # -0.0 is 0.0
 
 
 def number_text(text: str, field: str) -> float:

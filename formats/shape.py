@@ -17,6 +17,9 @@ from formats.vw_text import escape, escape_name
 CACHED_VALUES = 32_768
 """Values remembered, over all fields; then all are forgotten and remembered anew."""
 
+LONGEST_KEPT = 128
+"""Characters of a value that is remembered; longer texts seldom repeat."""
+
 CACHED_FIELDS = 65_536
 
 CACHED_SHAPES = 4_096
@@ -36,6 +39,8 @@ class VwTokens(dict[Hashable, bytes]):
 
     def __missing__(self, raw: Hashable) -> bytes:
         token = self.of(raw)
+        if raw.__class__ is str and len(raw) > LONGEST_KEPT:
+            return token
         # 1, 1.0 and True are one key, and are written alike.
         self[raw] = token
         self._shapes.remembered()

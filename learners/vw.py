@@ -74,6 +74,14 @@ class VW:
         return Learnt(np.array(predictions, np.float64), np.array(losses, np.float64))
 
     def predict(self, example: Example) -> Answer:
+        try:
+            return self._predicted(example)
+        except RuntimeError as error:
+            raise LearnerError(f"VW: {error}") from error
+
+    def _predicted(self, example: Example) -> Answer:
+        if self._answer is None or (self.traits.is_multiline and self.traits.label_kind == "text"):
+            raise LearnerError(f"predictions of VW with {self._arguments} cannot be served")
         # Examples made this way are freed by Python and never enter VW's statistics.
         if not self.traits.is_multiline:
             line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
@@ -169,6 +177,9 @@ class VW:
         predictions, losses, rejected = _columns(len(examples))
         for index, example in enumerate(examples):
             before = self._vw.get_sum_loss()
+            if self._label_type == pylibvw.vw.lCostSensitive and _has_unlabelled_line(example.text):
+                rejected.append(Rejected(index, "label: every line of the group needs its class: VW would crash"))
+                continue
             try:
                 lines = self._vw._parse(example.text)
                 self._vw.learn_multi(lines)
@@ -217,8 +228,8 @@ def _label_kind(label_type: int) -> LabelKind:
     return kinds.get(label_type, "text")
 
 
-def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[Any], Answer]]:
-    """How a prediction is read: as one number for the metrics, and as it is served."""
+def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[Any], Answer] | None]:
+    """How a prediction is read: as one number for the metrics, and as it is served, if it can be."""
     vw, example = pylibvw.vw, pylibvw.example
     single: dict[int, Callable[[Any], float]] = {
         vw.pSCALAR: example.get_simplelabel_prediction,
@@ -235,7 +246,7 @@ def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[An
     }
     read = lists.get(prediction_type)
     if read is None:
-        return (lambda _: 0.0), (lambda _: [])
+        return (lambda _: 0.0), None
     best = min if prediction_type == vw.pACTION_SCORES else max
     return (lambda line: _best(read(line), best)), (lambda line: [float(value) for value in read(line)])
 
@@ -247,6 +258,10 @@ def _best(values: list[float], best: Callable[[list[float]], float]) -> float:
 
 def _columns(n: int) -> tuple[Column, Column, list[Rejected]]:
     return np.full(n, np.nan), np.full(n, np.nan), []
+
+
+def _has_unlabelled_line(text: bytes) -> bool:
+    return any(line.lstrip(b" ").startswith(b"|") for line in text.split(b"\n"))
 
 
 def _unlabelled(line: bytes) -> bytes:

@@ -48,6 +48,9 @@ def main() -> None:
         code = cli.main(standalone_mode=False)
     except click.Abort:
         _end("interrupted", 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""

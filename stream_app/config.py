@@ -235,6 +235,8 @@ def _check(settings: Settings, origin: str) -> None:
         "state.remember": settings.state.remember > 0,
         "state.remember_s": settings.state.remember_s > 0,
     }
+    if settings.http.token is not None and not settings.http.token.strip():
+        raise ConfigError(f"{origin}: http.token: it is empty; set a secret, or unset WEIR_HTTP_TOKEN")
     for name, is_valid in positive.items():
         if not is_valid:
             section, key = name.split(".")

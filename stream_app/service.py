@@ -85,6 +85,7 @@ class Service:
             self._opened = opened.pop_all()
         self.serving = Serving(self.trainer, self.source, self._remembered, settings.events.max_bytes)
         self.requests_under_way = 0
+        self.streams_open = 0
         self._is_running = False
         self.checkpoint_error: str | None = None
         self._turn = asyncio.Lock()
@@ -190,8 +191,13 @@ class Service:
         unknown = {hole.partition for hole in wanted.exceptions} - self.source.end().keys()
         if unknown:
             raise ServiceError(f"except: there is no partition {min(unknown)} in {self.settings.source.url}")
-        async with self._turn:
-            return await self._roll_back(wanted)
+
+        async def rolled_back() -> str:
+            async with self._turn:
+                return await self._roll_back(wanted)
+
+        # Whoever asked may go away; what has begun is done whole.
+        return await asyncio.shield(asyncio.create_task(rolled_back()))
 
     def _order(self) -> Order:
         """The order in which the records after the restored position were learnt before, as far as it is known."""
@@ -265,7 +271,16 @@ class Service:
         """In a thread: everything that touches the disk. What is saved stays saved where tidying up fails."""
         checkpoint = checkpoint_of()
         note = Note.now(why, checkpoint.manifest.versions["weir"])
-        model_id = self.store.save(checkpoint, note, head)
+        try:
+            model_id = self.store.save(checkpoint, note, head)
+        except HeadMoved:
+            raise
+        except CheckpointError as error:
+            # Only the very last flush may fail after HEAD has moved.
+            if self.store.head() != checkpoint.id:
+                raise
+            model_id = checkpoint.id
+            log.warning("checkpoint %s is saved, but: %s", model_id, error)
         keep = self.settings.checkpoints.keep
         self._unpruned += 1
         if self._unpruned > keep // PRUNE_PART:
@@ -280,10 +295,11 @@ class Service:
         """Wait for the checkpoint being written, if any. A failure is kept for /status and tried again later."""
         if self._saving is None:
             return
-        saving, self._saving = self._saving, None
         try:
-            self._head = await saving
+            # Shielded: where the one who waits is cancelled, the thread goes on, and the next one hears the outcome.
+            self._head = await asyncio.shield(self._saving)
         except CheckpointError as error:
+            self._saving = None
             self.trainer.settle(None)
             self._saved_records = NEVER
             self.checkpoint_error = str(error)
@@ -291,6 +307,7 @@ class Service:
             if isinstance(error, HeadMoved):
                 raise
             return
+        self._saving = None
         self.trainer.settle(self._head)
         self.checkpoint_error = None
         self._journal.forget(self._saving_at)
@@ -354,9 +371,9 @@ class Service:
         """Retention may forget what no kept checkpoint of this lineage would read again."""
         if self.settings.source.retain_s is None and self.settings.source.retain_bytes is None:
             return
-        kept = [summary.manifest for summary in lineage(self._head, self.store.list()) if summary.manifest]
-        if kept:
-            try:
+        try:
+            kept = [summary.manifest for summary in lineage(self._head, self.store.list()) if summary.manifest]
+            if kept:
                 self.source.release(kept[-1].position)
-            except SourceError as error:
-                log.warning("old records stay: %s", error)
+        except (CheckpointError, SourceError) as error:
+            log.warning("old records stay: %s", error)

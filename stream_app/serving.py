@@ -46,14 +46,18 @@ class Serving:
         self.predictions = 0
         self.labels = 0
 
-    def predict(self, body: bytes, event_id: str | None = None, is_explained: bool = False) -> list[Prediction]:
-        """One prediction per event of the body; features are remembered by id where there is one.
+    def predict(
+        self, body: bytes, event_id: str | None = None, is_explained: bool = False, is_kept: bool = True
+    ) -> list[Prediction]:
+        """One prediction per event of the body; if `is_kept`, features are remembered by id where there is one.
 
         `event_id` names the event where its format has no id. Raises FormatError naming the field, LearnerError where
         this learner cannot explain.
         """
         payloads = self.split(body)
         decoded = self._decoded(payloads)
+        if len(decoded) != len(payloads):
+            raise FormatError("body: a list within a list; expected one event, or one list of events")
         learner, model = self._trainer.parts.learner, self._trainer.live_id
         answers = []
         for payload, example in zip(payloads, decoded, strict=True):
@@ -61,7 +65,7 @@ class Serving:
             answer = Prediction(example_id, learner.predict(example), model)
             if is_explained:
                 answer.contributions = self._explanation(example)
-            if example_id is not None:
+            if is_kept and example_id is not None:
                 self._remembered.put(example_id, payload)
             answers.append(answer)
         self.predictions += len(answers)

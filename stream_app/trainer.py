@@ -4,6 +4,7 @@ Knows the seams Format and Learner and the values of sources and checkpoints. Kn
 what it does is a function of the records it is given, so a restart that gives the same records gives the same bytes.
 """
 
+import functools
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -94,6 +95,8 @@ class Trainer:
         self.position: Position = {}
         self.counts = Counts()
         self.is_whole = True
+        self._ahead_of_position = 0
+        self._places: dict[int, tuple[int, bytes]] = {}
         self._identity = identity
         self._holes: list[Hole] = []
         self._ahead: list[Hole] = []
@@ -109,7 +112,8 @@ class Trainer:
     @property
     def live_id(self) -> str:
         """What answers of the model being learnt are signed with: `live@<partition>:<next offset>,…`."""
-        return "live@" + (",".join(f"{part}:{offset}" for part, offset in sorted(self.position.items())) or "0:0")
+        place = ",".join(f"{part}:{offset}" for part, offset in sorted(self.position.items())) or "0:0"
+        return f"live@{place}+{self._ahead_of_position}" if self._ahead_of_position else f"live@{place}"
 
     def learn(self, records: Records) -> Iterator[None]:
         """Learn a micro-batch, whole. Yields where the caller may serve a request in between.
@@ -122,14 +126,18 @@ class Trainer:
         for dead in decoded.dead:
             self._bury(records.partition, offsets, payloads, dead)
         examples = self._unseen(decoded.examples)
+        locate = functools.partial(self._locate, decoded.examples, payloads, offsets)
         for first in range(0, len(examples), SLICE):
             if first:
+                self._ahead_of_position = first
                 yield
-            self._learn_slice(examples[first : first + SLICE], records)
+            self._learn_slice(examples[first : first + SLICE], records, locate)
         for stretch in self._stretches:
             stretch.add(records, payloads, examples)
         self.position[records.partition] = records.offset + len(records.payloads)
         self.counts.records += len(records.payloads)
+        self._ahead_of_position = 0
+        self._places.clear()
         self.is_whole = True
 
     def snapshot(self) -> "Snapshot":
@@ -219,12 +227,15 @@ class Trainer:
         self.parts.dead_letters.add(partition, offsets[dead.index], dead.reason, payloads[dead.index])
 
     def _bury_rejected(self, records: Records, example: Example, reason: str) -> None:
-        """Find the record that an example came from: so rare that nothing on the way keeps track of it."""
-        for index, payload in enumerate(records.payloads):
-            if example in self.parts.format.decode([payload]).examples:
-                self.counts.dead_letters += 1
-                self.parts.dead_letters.add(records.partition, records.offset + index, reason, payload)
-                return
+        offset, payload = self._places[id(example)]
+        self.counts.dead_letters += 1
+        self.parts.dead_letters.add(records.partition, offset, reason, payload)
+
+    def _locate(self, examples: list[Example], payloads: Sequence[bytes], offsets: Sequence[int]) -> None:
+        """Which record each example came from. So rarely needed that it is found out by decoding once more."""
+        decode = self.parts.format.decode
+        places = [place for place in zip(offsets, payloads, strict=True) for _ in decode([place[1]]).examples]
+        self._places = {id(example): place for example, place in zip(examples, places, strict=True)}
 
     def _unseen(self, examples: list[Example]) -> list[Example]:
         """Without repeats. An event that is not labelled yet is no repeat, nor is the labelled one that follows it."""
@@ -233,16 +244,19 @@ class Trainer:
         self.counts.duplicates += len(examples) - len(kept)
         return kept
 
-    def _learn_slice(self, examples: list[Example], records: Records) -> None:
+    def _learn_slice(self, examples: list[Example], records: Records, locate: Callable[[], None]) -> None:
         learner = self.parts.learner
         learnt = learner.learn(examples)
         if self.observer is not None:
             self.observer(learnt)
         predictions, losses = learnt.predictions, learnt.losses
         if learnt.rejected:
+            if not self._places:
+                locate()
             for rejected in learnt.rejected:
                 self._bury_rejected(records, examples[rejected.index], rejected.reason)
-            is_kept = np.isfinite(losses)
+            is_kept = np.ones(len(examples), np.bool_)
+            is_kept[[rejected.index for rejected in learnt.rejected]] = False
             predictions, losses = predictions[is_kept], losses[is_kept]
             examples = [example for example, kept in zip(examples, is_kept, strict=True) if kept]
         if not examples:
@@ -290,7 +304,7 @@ class Trainer:
             position=position,
             since_parent=OpenStretch(old.id).closed(),
             holes=[*old.manifest.holes, *holes],
-            except_=sorted(ahead, key=lambda hole: (hole.partition, hole.first)),
+            except_=sorted(dict.fromkeys(ahead), key=lambda hole: (hole.partition, hole.first)),
         )
         return Checkpoint.of(manifest, {**blobs, "order": msgspec.msgpack.encode([])})
 

@@ -17,6 +17,9 @@ from stream_app.progressive import HEADER, format_row
 from stream_app.sources.file import FileSource
 from stream_app.trainer import Trainer
 
+TOLD = 10
+"""Dead letters that are told one by one; of more, only the number."""
+
 BATCH = 512
 """Records read at once; the trainer cuts them into micro-batches."""
 
@@ -51,8 +54,12 @@ class BuriedLetters:
 
     def __init__(self, err: TextIO) -> None:
         self._err = err
+        self._told = 0
 
     def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
+        self._told += 1
+        if self._told > TOLD:
+            return
         self._err.write(f"dead letter {partition}:{offset}: {reason}\n")
 
 
@@ -86,6 +93,7 @@ def _learner(job: TrainJob, table: "_Table") -> tuple[Learner, Settings]:
     if not job.is_task_given:
         model = msgspec.structs.replace(settings.model, task=wiring.task_of(vw.traits))
         settings = msgspec.structs.replace(settings, model=model)
+    wiring.check_task(settings.model.task, vw.traits)
     return vw, settings
 
 

@@ -36,7 +36,7 @@ _LIBRARIES = ("weir", "vowpalwabbit", "river", "numpy")
 def build_learner(settings: Settings) -> Learner:
     """The learner of `[learner]`. Raises LearnerError, or ConfigError where it does not fit the task."""
     learner = LEARNERS[settings.learner.kind](settings)
-    _check_task(settings.model.task, learner.traits)
+    check_task(settings.model.task, learner.traits)
     return learner
 
 
@@ -61,13 +61,19 @@ def build_trainer(settings: Settings, learner: Learner, format_: Format, dead_le
 
 def build_source(settings: Settings, format_: Format) -> Source:
     """The source of `[source]`. Raises ConfigError for an unknown scheme, SourceError if it cannot be opened."""
+    scheme, place = source_place(settings)
+    return SOURCES[scheme](settings, place, format_)
+
+
+def source_place(settings: Settings) -> tuple[str, str]:
+    """Scheme and place of `source.url`. Raises ConfigError for a scheme that no source has."""
     scheme, colon, place = settings.source.url.partition(":")
     if not colon or scheme not in SOURCES:
-        known = ", ".join(f"{name}:" for name in sorted(SOURCES))
+        known = ", ".join(f"{name}:" for name in sorted(SOURCES) if name != "memory")
         raise ConfigError(
             f"source.url: {settings.source.url!r}: expected one of {known} and a place, e.g. log:data/log"
         )
-    return SOURCES[scheme](settings, place, format_)
+    return scheme, place
 
 
 def build_store(settings: Settings) -> CheckpointStore:
@@ -119,6 +125,8 @@ def _csv(settings: Settings, traits: Traits) -> Format:
 
 def _log(settings: Settings, place: str, format_: Format) -> Source:
     source = settings.source
+    if settings.events.format == "csv" and not settings.events.columns:
+        raise ConfigError("events.columns: required for CSV from a log, whose rows have no header")
     return EmbeddedLog(
         place,
         partitions=source.partitions,
@@ -143,6 +151,10 @@ SOURCES: dict[str, Callable[[Settings, str, Format], Source]] = {"log": _log, "f
 
 def _labels(settings: Settings, traits: Traits) -> Labels:
     names = settings.schema.labels
+    if names and settings.model.task == "binary" and traits.is_signed:
+        return Labels(
+            traits.label_kind, traits.classes, {name: 1.0 if value > 0 else -1.0 for name, value in names.items()}
+        )
     if names:
         return Labels(traits.label_kind, traits.classes, dict(names))
     if settings.model.task == "binary" and traits.label_kind == "number":
@@ -150,7 +162,8 @@ def _labels(settings: Settings, traits: Traits) -> Labels:
     return Labels(traits.label_kind, traits.classes)
 
 
-def _check_task(task: Task, traits: Traits) -> None:
+def check_task(task: Task, traits: Traits) -> None:
+    """Raises ConfigError where the labels of a learner are not those of the task."""
     fitting = {
         "binary": {"number"},
         "regression": {"number"},

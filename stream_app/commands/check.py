@@ -84,6 +84,11 @@ def _folders(settings: Settings) -> str:
     return f"{settings.state.dir} can be written"
 
 
+def _source(settings: Settings) -> str:
+    scheme, place = wiring.source_place(settings)
+    return f"{scheme} at {place}"
+
+
 def _service(settings: Settings) -> str:
     async def ready() -> str:
         async with Client.of(settings.http) as client:
@@ -101,6 +106,7 @@ CHECKS: dict[str, Check] = {
     "learner": _learner,
     "events": _format,
     "checkpoint": _checkpoint,
+    "source": _source,
     "folders": _folders,
     "service": _service,
 }

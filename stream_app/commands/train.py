@@ -62,11 +62,16 @@ def train(
     job = TrainJob(
         settings=settings, files=files, out=out, predictions=predictions, progress=progress, is_task_given=is_task_given
     )
+    if predictions is not None:
+        Path(predictions).write_bytes(b"")  # VW says nothing when it cannot write them
     trained = asyncio.run(learn_files(job, sys.stderr))
+    if trained.dead_letters:
+        click.echo(f"dead letters = {trained.dead_letters}", err=True)
     if is_json:
         print_json(trained)
     elif trained.checkpoint is not None:
         click.echo(trained.checkpoint)
+    raise click.exceptions.Exit(1 if trained.dead_letters and not trained.examples else 0)
 
 
 def _settings(config: str | None, format_: str | None, vw_args: str | None) -> Settings:

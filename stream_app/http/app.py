@@ -1,6 +1,5 @@
 """The HTTP application: routes put together, and what holds for all of them: token, limits, errors."""
 
-import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,7 +10,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from stream_app.config import ConfigError, HttpSettings
 from stream_app.http import checkpoints, events, metrics, page, predict, status
-from stream_app.http.replies import SERVICE, Overloaded, Unauthorized, error_reply, of_error
+from stream_app.http.replies import SERVICE, Overloaded, Unauthorized, error_reply, is_trusted, of_error
 from stream_app.service import Service
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,7 @@ def _dispatcher(app: web.Application) -> Callable[[web.BaseRequest], Awaitable[w
     guard, handle = _guard(service), app._handle
 
     async def predicted(request: web.Request) -> web.StreamResponse:
-        return await predict.answer(service.serving, request)
+        return await predict.answer(service, request)
 
     async def dispatch(base: web.BaseRequest) -> web.StreamResponse:
         request = cast("web.Request", base)  # as the application makes them
@@ -79,10 +78,12 @@ def _guard(service: Service) -> Middleware:
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         service.requests_under_way += 1
         try:
-            if service.requests_under_way > http.max_waiting:
+            if service.requests_under_way > http.max_waiting and not request.path.startswith("/health/"):
                 raise Overloaded(f"{http.max_waiting} requests are under way (http.max_waiting): try again later")
-            if http.token is not None and request.method == "POST" and request.path != "/predict":
-                _check_token(request, http.token)
+            if request.method == "POST":
+                _check_origin(request)
+                if http.token is not None and request.path != "/predict":
+                    _check_token(request, http.token)
             return await handler(request)
         except Exception as error:  # noqa: BLE001 the outermost loop of a request
             return _answer(request, error)
@@ -100,9 +101,15 @@ def _answer(request: web.Request, error: Exception) -> web.Response:
         return error_reply(500, "internal", "the service failed on this request; its log says more")
 
 
+def _check_origin(request: web.Request) -> None:
+    """A page of another site must not change this service through the browser of somebody who can reach it."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != request.host:
+        raise web.HTTPForbidden(text=f"requests from pages of {origin} are not taken")
+
+
 def _check_token(request: web.Request, token: str) -> None:
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-    if not hmac.compare_digest(given.encode(), token.encode()):
+    if not is_trusted(request, token):
         raise Unauthorized("this route needs `Authorization: Bearer <token>`")
 
 

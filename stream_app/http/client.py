@@ -31,7 +31,8 @@ class Client:
     @classmethod
     def of(cls, http: HttpSettings) -> Self:
         """The client of the service that these settings configure."""
-        return cls(f"http://{http.host}:{http.port}", http.token)
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        return cls(f"http://{host}:{http.port}", http.token)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=600.0))

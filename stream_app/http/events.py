@@ -5,7 +5,7 @@ from aiohttp import web
 
 from stream_app.http.replies import SERVICE, reply
 
-JsonLabel = float | str | bool | dict[str, float]
+JsonLabel = int | float | str | bool | dict[str, int | float]
 
 
 class LateLabel(msgspec.Struct, forbid_unknown_fields=True):

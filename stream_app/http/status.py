@@ -5,11 +5,12 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from stream_app.http.replies import SERVICE, reply
+from stream_app.http.replies import SERVICE, Overloaded, reply
 from stream_app.progressive import HEADER, format_row
 from stream_app.service import Service
 
 STREAM_EVERY_S = 1.0
+MOST_STREAMS = 64
 
 
 def routes() -> list[web.RouteDef]:
@@ -36,8 +37,22 @@ async def progress(request: web.Request) -> web.Response:
 async def stream(request: web.Request) -> web.StreamResponse:
     """The status once a second, as server-sent events. A client that cannot keep up is dropped."""
     service = request.app[SERVICE]
+    if service.streams_open >= MOST_STREAMS:
+        raise Overloaded(f"{MOST_STREAMS} streams are open: close one")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(request)
+    # It waits rather than works: others are not held up by it, nor is learning.
+    service.requests_under_way -= 1
+    service.streams_open += 1
+    try:
+        await _follow(service, response)
+    finally:
+        service.requests_under_way += 1
+        service.streams_open -= 1
+    return response
+
+
+async def _follow(service: Service, response: web.StreamResponse) -> None:
     while not service.is_stopping:
         data = msgspec.json.encode(service.status())
         try:
@@ -45,7 +60,6 @@ async def stream(request: web.Request) -> web.StreamResponse:
         except (ConnectionError, TimeoutError):
             break
         await asyncio.sleep(STREAM_EVERY_S)
-    return response
 
 
 async def live(request: web.Request) -> web.Response:

@@ -215,7 +215,10 @@ class EmbeddedLog:
     def _retain_in_passing(self) -> None:
         now_s = self._clock()
         if self._retention.is_due(now_s):
-            self._forgotten_bytes += self._retention.enforce(now_s, self._end, self._size)
+            try:
+                self._forgotten_bytes += self._retention.enforce(now_s, self._end, self._size)
+            except SourceError as error:  # the append that this rides on is durable, and must hear so
+                logger.warning("nothing is forgotten: %s", error)
         if self._forgotten_bytes >= COMPACT_BYTES and (self._compaction is None or self._compaction.done()):
             self._forgotten_bytes = 0
             self._compaction = asyncio.create_task(self._compact(self.start()))

@@ -47,6 +47,7 @@ class FileSource:
         if any(partition != 0 for partition in [*position, *(run[0] for run in order or [])]):
             raise SourceError(f"a file has partition 0 only; the position is {position!r}")
         since_pause = 0
+        self._end = max(self._end, position.get(0, 0))
         for records in self._batches(position.get(0, 0), size):
             if self._is_closed:
                 return

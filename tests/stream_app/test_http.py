@@ -35,6 +35,10 @@ async def asked(client, method, path, body=None, **headers):
         return answer.status, await answer.json(), answer.headers
 
 
+def port_of(client):
+    return client._base_url.port
+
+
 async def learnt(service):
     while service.lag:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -188,11 +192,15 @@ async def test_too_large_a_body_or_event_is_a_413(settings_in):
 
 async def test_more_requests_than_may_wait_are_answered_429(settings_in):
     async with serving(settings_in(http={"max_waiting": 1})) as (_, client):
-        async with client.get("/progress/stream") as stream:
-            await stream.content.readline()
-            status, answer, headers = await asked(client, "GET", "/status")
-            assert (status, answer["error"]["code"]) == (429, "overloaded")
-            assert headers["Retry-After"] == "1"
+        _, writer = await asyncio.open_connection("127.0.0.1", port_of(client))
+        writer.write(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        while (await asked(client, "GET", "/status"))[0] != 429:  # noqa: ASYNC110 until the upload has begun
+            await asyncio.sleep(0.01)
+        status, answer, headers = await asked(client, "GET", "/status")
+        assert (status, answer["error"]["code"]) == (429, "overloaded")
+        assert headers["Retry-After"] == "1"
+        assert (await asked(client, "GET", "/health/live"))[0] == 200
+        writer.close()
         while (await asked(client, "GET", "/status"))[0] == 429:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -201,6 +209,49 @@ async def test_the_stream_sends_the_status(settings_in):
     async with serving(settings_in()) as (_, client), client.get("/progress/stream") as stream:
         line = await stream.content.readline()
         assert json.loads(line.removeprefix(b"data: "))["model"] == "live@0:0"
+
+
+async def test_an_empty_token_is_no_token(settings_in):
+    with pytest.raises(Exception, match=r"http\.token: it is empty"):
+        settings_in(http={"token": " "})
+
+
+async def test_a_page_of_another_site_cannot_change_anything(settings_in):
+    async with serving(settings_in()) as (_, client):
+        own = f"http://127.0.0.1:{port_of(client)}"
+        for path in ("/events", "/predict", "/rollback"):
+            assert (await asked(client, "POST", path, EVENT, Origin="http://example.org"))[0] == 403
+        assert (await asked(client, "POST", "/events", EVENT, Origin=own))[0] == 202
+
+
+async def test_what_a_stranger_predicts_is_not_remembered(settings_in):
+    async with serving(settings_in(http={"token": "s3cret"})) as (_, client):
+        trusted = {"Authorization": "Bearer s3cret"}
+        event = {"id": "a", "features": {"f": {"a": 1.0}}}
+        await asked(client, "POST", "/predict", event)
+        assert (await asked(client, "POST", "/labels", {"id": "a", "label": 1}, **trusted))[0] == 404
+        await asked(client, "POST", "/predict", event, **trusted)
+        assert (await asked(client, "POST", "/labels", {"id": "a", "label": 1}, **trusted))[0] == 202
+
+
+async def test_a_late_bandit_label_is_taken(settings_in):
+    settings = settings_in(model={"task": "bandit"})
+    async with serving(settings) as (service, client):
+        event = {"id": "b", "shared": {"u": 1}, "actions": [{"a": 1}, {"a": 2}]}
+        await asked(client, "POST", "/predict", event)
+        label = {"action": 2, "cost": -1.0, "probability": 0.5}
+        assert (await asked(client, "POST", "/labels", {"id": "b", "label": label}))[0] == 202
+        await learnt(service)
+        assert service.trainer.counts.dead_letters == 0
+
+
+async def test_a_group_that_vw_would_crash_on_is_dead_and_prediction_is_refused(settings_in):
+    settings = settings_in(model={"task": "bandit"}, learner={"args": "--csoaa_ldf multiline"}, events={"format": "vw"})
+    async with serving(settings) as (service, client):
+        await service.source.append([b"|a x\n|a y", b"1:0.5 |a x\n2:1 |a y"])
+        await learnt(service)
+        assert service.trainer.counts.dead_letters == 1
+        assert (await asked(client, "POST", "/predict", b"1:0.5 |a x\n2:1 |a y"))[0] == 400
 
 
 async def test_explain_sums_to_the_raw_score(settings_in):

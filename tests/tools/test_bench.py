@@ -41,7 +41,7 @@ def test_the_service_learns_every_event_of_a_quick_run(tmp_path: Path) -> None:
     CliRunner().invoke(main, ["--quick", "--only", "json-log", "--json", str(path)], catch_exceptions=False)
     (measured,) = json.loads(path.read_bytes())["rows"]
     assert measured["notes"]["events"] > 10_000
-    assert measured["notes"]["checkpoints"] > 1
+    assert measured["notes"]["checkpoints"] > 0
 
 
 def test_an_unknown_row_is_refused_and_the_known_ones_are_named() -> None:

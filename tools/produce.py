@@ -133,6 +133,10 @@ async def _sink(settings: Settings, to: str, opened: AsyncExitStack) -> Sink:
 
 
 def _payloads(settings: Settings, files: tuple[str, ...], opened: ExitStack) -> Iterator[bytes]:
+    if settings.events.format == "csv" and not settings.events.columns:
+        raise ConfigError(
+            "events.columns: required to send CSV, as rows travel without their header: name the columns in weir.toml"
+        )
     format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
     for file in files:
         if file.startswith("river:"):

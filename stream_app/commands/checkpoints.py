@@ -23,6 +23,7 @@ from stream_app.http.checkpoints import short
 from stream_app.http.client import Client, NotRunning
 from stream_app.service import Rollback, Service
 
+_ID_IN_TEXT = re.compile(r"sha256\.[0-9a-f]{64}")
 _EXCEPT = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
@@ -41,7 +42,7 @@ def list_(config: str | None, is_json: bool) -> None:
     if is_json:
         print_json({"head": head, "checkpoints": [short(summary) for summary in summaries]})
         return
-    table = Table("", "model", "taken", "why", "position", "examples", "average loss", "bytes", box=None)
+    table = Table("", "model", "taken", "why", "position", "loss", box=None, padding=(0, 1, 0, 0))
     for summary in summaries:
         table.add_row("*" if summary.id == head else "", *_cells(summary))
     Console().print(table)
@@ -163,16 +164,19 @@ def _hole(text: str, why: str) -> Hole:
 def _cells(summary: Summary) -> list[str]:
     line = short(summary)
     if line["damage"] is not None:
-        return [summary.id[:19], "", str(line["damage"]), "", "", "", ""]
+        return [_short_id(summary.id), "", str(line["damage"]), "", ""]
     taken = line["created_at"]
     position = line["position"]
     loss = line["average_loss"]
     return [
-        summary.id[:19],
-        datetime.fromtimestamp(taken, UTC).strftime("%Y-%m-%d %H:%M:%S") if isinstance(taken, float) else "",
-        str(line["why"] or ""),
+        _short_id(summary.id),
+        datetime.fromtimestamp(taken, UTC).strftime("%m-%d %H:%M:%S") if isinstance(taken, float) else "",
+        _ID_IN_TEXT.sub(lambda match: _short_id(match[0]), str(line["why"] or "")),
         ",".join(f"{part}:{offset}" for part, offset in position.items()) if isinstance(position, dict) else "",
-        str(line["examples"]),
         f"{loss:.6f}" if isinstance(loss, float) else "n.a.",
-        str(summary.size_bytes),
     ]
+
+
+def _short_id(model_id: str) -> str:
+    """As many hex digits as commands need and a line of the listing has room for."""
+    return model_id.removeprefix("sha256.")[:12]

@@ -60,7 +60,7 @@ class FileSource:
 
     async def append(self, payloads: Sequence[bytes], keys: Sequence[bytes | None] | None = None) -> dict[int, range]:
         """Raises SourceError: files are only read."""
-        raise SourceError(f"file {self._paths[0]} is read-only here; append to a log: or kafka: source")
+        raise SourceError(f"file {self._paths[0]} is read-only here; append to a log: source")
 
     def end(self) -> Position:
         """How many records have been read so far; the true end only once a read has ended."""

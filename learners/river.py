@@ -10,6 +10,7 @@ import math
 import pickle
 import pkgutil
 import random
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from numbers import Number
@@ -27,6 +28,13 @@ _UNLEARNABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueEr
 """What river raises for a row that does not suit the pipeline: text to a scaler, a negative count, a missing field."""
 
 _EPS = float(np.finfo(np.float64).eps)
+
+# Classifiers made while learning (ensembles, one-vs-rest) and random numbers drawn while predicting are left out.
+_EXACT = (
+    "river.compose", "river.preprocessing.scale", "river.preprocessing.one_hot", "river.linear_model",
+    "river.naive_bayes", "river.tree", "river.forest", "river.optim", "river.stats", "river.utils", "river.proba",
+    "river.base", "river.drift", "river.metrics", "river._river_rust",
+)  # fmt: skip
 
 
 class River:
@@ -47,7 +55,7 @@ class River:
         self.traits = Traits(
             kind="river",
             arguments=arguments,
-            exact_resume=True,
+            exact_resume=_resumes_exactly(self._model),
             reads="features",
             label_kind="class" if task == "multiclass" else "number",
         )
@@ -250,6 +258,12 @@ def _parts(model: Any) -> Iterator[Any]:
         elif type(part).__module__.startswith("river."):
             yield part
             todo += getattr(part, "__dict__", {}).values()
+
+
+def _resumes_exactly(model: Any) -> bool:
+    """Whether all of river that the model is made of was measured to be left alone by predictions and restores."""
+    modules = re.findall(r"river\.[a-z_.]+[a-z_]", pickle.dumps(model, pickle.HIGHEST_PROTOCOL).decode("latin-1"))
+    return bool(modules) and all(module.startswith(_EXACT) for module in modules)
 
 
 def _takes_weights(model: Any) -> bool:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from stream_app.http.openapi import document
 from stream_app.http.replies import SERVICE, reply
-from stream_app.progressive import HEADER, format_row
+from stream_app.progressive import format_table
 from stream_app.service import Service
 
 _PAGE = """<!doctype html>
@@ -39,5 +39,5 @@ def _rendered(service: Service) -> str:
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
         for name, value in service.status().items()
     )
-    table = "\n".join([HEADER, *(format_row(row) for row in service.trainer.parts.progressive.table())])
+    table = format_table(service.trainer.parts.progressive.table())
     return _PAGE.format(name=html.escape(service.settings.model.name), rows=rows, table=html.escape(table))

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from stream_app.http.replies import SERVICE, Overloaded, reply
-from stream_app.progressive import HEADER, format_row
+from stream_app.progressive import format_table
 from stream_app.service import Service
 
 STREAM_EVERY_S = 1.0
@@ -77,5 +77,4 @@ async def ready(request: web.Request) -> web.Response:
 def _progress(service: Service) -> dict[str, object]:
     progressive = service.trainer.parts.progressive
     rows = progressive.table()
-    text = "\n".join([HEADER, *(format_row(row) for row in rows)])
-    return {"rows": rows, "table": text, "report": progressive.report()}
+    return {"rows": rows, "table": format_table(rows), "report": progressive.report()}

@@ -2,6 +2,6 @@
 
 from stream_app.progressive.progressive import Progressive, Task
 from stream_app.progressive.rows import ProgressiveError
-from stream_app.progressive.table import HEADER, Row, format_row
+from stream_app.progressive.table import HEADER, Row, format_row, format_table
 
-__all__ = ["HEADER", "Progressive", "ProgressiveError", "Row", "Task", "format_row"]
+__all__ = ["HEADER", "Progressive", "ProgressiveError", "Row", "Task", "format_row", "format_table"]

@@ -1,6 +1,7 @@
 """VW's progressive table: rows at doubling weight, in VW's own layout. Knows no learner and no stream."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -46,6 +47,11 @@ def format_row(row: Row) -> str:
         f"{_loss(row.average_loss):8} {_loss(row.since_last):8} {row.example_counter:12d} {row.example_weight:14.1f} "
         f"{_cut(label):>14} {_cut(_answer(row.prediction)):>14} {features:>8}"
     )
+
+
+def format_table(rows: Iterable[Row]) -> str:
+    """The header and the lines of these rows, as VW prints them."""
+    return "\n".join([HEADER, *map(format_row, rows)])
 
 
 def _loss(value: float | None) -> str:

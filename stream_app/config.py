@@ -41,10 +41,15 @@ class ModelSettings(_Section, frozen=True):
 
 
 class LearnerSettings(_Section, frozen=True):
-    """`[learner]`: what learns. `args` are VW's own, or a river expression; the default depends on the task."""
+    """`[learner]`: what learns. `args` are VW's own, or a river expression; the default depends on the task.
+
+    `names`: how many names of features are kept, 0 for none; `names_every`: one in how many examples is looked at.
+    """
 
     kind: Literal["vw", "river"] = "vw"
     args: str | None = None
+    names: int = 262_144
+    names_every: int = 16
 
 
 class EventSettings(_Section, frozen=True):
@@ -219,6 +224,8 @@ def _named(error: msgspec.ValidationError) -> str:
 
 def _check(settings: Settings, origin: str) -> None:
     positive = {
+        "learner.names": settings.learner.names >= 0,
+        "learner.names_every": settings.learner.names_every >= 1,
         "events.dedupe_window": settings.events.dedupe_window >= 0,
         "events.max_bytes": settings.events.max_bytes > 0,
         "source.batch": 1 <= settings.source.batch <= 1024,

@@ -19,6 +19,7 @@ from formats.example import Dead, Example
 from formats.format import Format
 from learners.learner import Column, Learner, LearnerError, Learnt
 from stream_app.dedupe import DedupeWindow
+from stream_app.names import Names
 from stream_app.progressive import Progressive
 from stream_app.sources.source import Position, Records
 from stream_app.stretch import OpenStretch
@@ -82,6 +83,7 @@ class Parts(msgspec.Struct, frozen=True):
     progressive: Progressive
     dedupe: DedupeWindow
     dead_letters: DeadLetterBox
+    names: Names
 
 
 class Trainer:
@@ -132,6 +134,7 @@ class Trainer:
                 self._ahead_of_position = first
                 yield
             self._learn_slice(examples[first : first + SLICE], records, locate)
+        self.parts.names.see(examples)
         for stretch in self._stretches:
             stretch.add(records, payloads, examples)
         self.position[records.partition] = records.offset + len(records.payloads)
@@ -152,6 +155,7 @@ class Trainer:
             "dedupe": parts.dedupe.state(),
             "order": msgspec.msgpack.encode(self._stretches[0].order),
             "counts": msgspec.json.encode(self.counts),
+            "names": parts.names.state(),
         }
         self._stretches.append(OpenStretch(None))
         return Snapshot(self._manifest(), blobs, parts.progressive.twin())
@@ -324,6 +328,7 @@ class Trainer:
         try:
             self.parts.learner.restore(checkpoint.blobs["learner"])
             self.parts.progressive.restore(checkpoint.blobs["progressive"])
+            self.parts.names.restore(checkpoint.blobs.get("names", b""))
         except (LearnerError, ValueError) as error:
             raise TrainerError(f"{checkpoint.id}: {error}") from error
         self.counts = msgspec.json.decode(checkpoint.blobs["counts"], type=Counts)

@@ -56,7 +56,7 @@ async def train(job: TrainJob, err: TextIO) -> Trained:
     table = VWTable(err, job.files) if job.settings.learner.kind == "vw" else OwnTable(err)
     learner, settings = _learner(job, table)
     format_ = wiring.build_format(settings, learner.traits)
-    trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err))
+    trainer = wiring.build_trainer(wiring.with_names(settings, store is not None), learner, format_, BuriedLetters(err))
     source = FileSource(job.files, format_.split)
     table.begin(trainer, job.predictions)
     started = time.perf_counter()

@@ -20,9 +20,10 @@ from formats.vw_text import VwText
 from learners.learner import Learner, LearnerError, Traits
 from learners.river import River
 from learners.vw import VW
-from stream_app.config import ConfigError, Settings, Task
+from stream_app.config import ConfigError, Settings, Task, replaced
 from stream_app.dead_letters import DeadLetters
 from stream_app.dedupe import DedupeWindow
+from stream_app.names import Names
 from stream_app.progressive import Progressive
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource
@@ -56,7 +57,13 @@ def build_trainer(settings: Settings, learner: Learner, format_: Format, dead_le
     """A trainer at the very beginning."""
     progressive = Progressive(settings.model.task, settings.progressive.window, settings.progressive.fading)
     dedupe = DedupeWindow(settings.events.dedupe_window)
-    return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters), identity(settings))
+    names = Names(settings.learner.names if learner.traits.reads == "text" else 0, settings.learner.names_every)
+    return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters, names), identity(settings))
+
+
+def with_names(settings: Settings, is_kept: bool) -> Settings:
+    """For a bounded run: names from every example where the model is kept, none where it is thrown away."""
+    return replaced(settings, "learner", names=settings.learner.names if is_kept else 0, names_every=1)
 
 
 def build_source(settings: Settings, format_: Format) -> Source:

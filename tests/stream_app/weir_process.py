@@ -24,7 +24,7 @@ WEIR = str(Path(sys.executable).with_name("weir"))
 DEADLINE_S = 60.0
 STARTED = re.compile(r"^weir: \S+ at http://127\.0\.0\.1:(\d+),", re.MULTILINE)
 T = TypeVar("T")
-DECIDING = ("learner", "progressive", "dedupe", "counts")
+DECIDING = ("learner", "progressive", "dedupe", "counts", "names")
 """The blobs that must not depend on how often a service was killed."""
 
 

@@ -1,0 +1,160 @@
+"""The names of features in what was learnt, so that weights can be told by name. Knows no learner and no hash of VW.
+
+A dictionary of (namespace, name) as they stand in the VW text, in the order in which they first appeared. It is a
+function of the examples learnt alone: neither micro-batches nor restarts nor what was predicted change a byte of it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+import msgspec
+import numpy as np
+
+from formats.example import Example
+
+LOOKED_AT_FIRST = 16_384
+"""Examples at the beginning of which every one is looked at; afterwards one in `every`."""
+
+CACHED_TOKENS = 32_768
+"""Tokens that are recognised at once. A cache and nothing else: emptying it changes no result."""
+
+PENDING_DIGESTS = 4_096
+
+_VALUE = re.compile(rb":[^ |\n]*+")
+
+
+class Coverage(msgspec.Struct):
+    """How much of the stream the dictionary has seen; the first line of its blob."""
+
+    names: int = 0
+    examples: int = 0
+    looked_at: int = 0
+    left_out: int = 0
+    """How often a name came by that was not kept, because the dictionary was full."""
+
+
+class Names:
+    """Grows with the examples learnt, to at most `most` names (0: not at all). Written by the trainer alone.
+
+    The first examples are all looked at, then one in `every`, counted from the beginning of the stream.
+    """
+
+    def __init__(self, most: int, every: int) -> None:
+        self._most = most
+        self._every = every
+        self._reset(Coverage())
+
+    def see(self, examples: Sequence[Example]) -> None:
+        """Note the names in these examples, which come after all that were seen before."""
+        chosen = self._chosen(examples)
+        self.coverage.examples += len(examples)
+        if not self._most or not chosen:
+            return
+        self.coverage.looked_at += len(chosen)
+        text = b"\n".join([example.text for example in chosen]).replace(b"\t", b" ")
+        if b":" in text:
+            text = _VALUE.sub(b"", text)
+        for line in text.split(b"\n"):
+            for section in line.split(b"|")[1:]:
+                namespace, _, rest = section.partition(b" ")
+                tokens = rest.split(b" ")
+                cached = self._cached.get(namespace)
+                if cached is None or not cached.issuperset(tokens):
+                    self._meet(namespace, tokens)
+
+    def state(self) -> bytes:
+        """One line of JSON that says how complete it is, then a line `NAMESPACE NAME` for each."""
+        return b"".join((msgspec.json.encode(self.coverage), b"\n", self._lines))
+
+    def restore(self, state: bytes) -> None:
+        """Become what `state` was taken from; b"", as from a checkpoint without names, is the beginning.
+
+        Raises ValueError for anything else.
+        """
+        head, _, lines = state.partition(b"\n")
+        try:
+            coverage = msgspec.json.decode(head, type=Coverage) if state else Coverage()
+        except msgspec.DecodeError as error:
+            raise ValueError(f"names: {head[:60]!r} is not how a dictionary of names begins: {error}") from error
+        self._reset(coverage)
+        self._lines += lines
+        self._digests.add_all([_digest(line) for line in lines.split(b"\n")[:-1]])
+
+    def _reset(self, coverage: Coverage) -> None:
+        self.coverage = coverage
+        self._lines = bytearray()
+        self._digests = _Digests()
+        self._cached: dict[bytes, set[bytes]] = {}
+        self._cached_tokens = 0
+
+    def _chosen(self, examples: Sequence[Example]) -> Sequence[Example]:
+        first = self.coverage.examples
+        at_first = min(max(LOOKED_AT_FIRST - first, 0), len(examples))
+        if at_first == len(examples) or self._every == 1:
+            return examples
+        sampled = examples[at_first + -(first + at_first) % self._every :: self._every]
+        return [*examples[:at_first], *sampled] if at_first else sampled
+
+    def _meet(self, namespace: bytes, tokens: list[bytes]) -> None:
+        if self._cached_tokens > CACHED_TOKENS:
+            self._cached.clear()
+            self._cached_tokens = 0
+        cached = self._cached.setdefault(namespace, {b""})
+        for token in tokens:
+            if token not in cached and self._is_kept(namespace + b" " + token):
+                cached.add(token)
+                self._cached_tokens += 1
+
+    def _is_kept(self, line: bytes) -> bool:
+        digest = _digest(line)
+        if digest in self._digests:
+            return True
+        if self.coverage.names >= self._most:
+            self.coverage.left_out += 1
+            return False
+        self._digests.add(digest)
+        self._lines += line + b"\n"
+        self.coverage.names += 1
+        return True
+
+
+def pairs(state: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Namespace and name, as in the text of VW (escaped), of all that a dictionary's blob holds, in its order."""
+    for line in state.split(b"\n")[1:-1]:
+        namespace, _, name = line.partition(b" ")
+        yield namespace, name
+
+
+def coverage(state: bytes) -> Coverage:
+    """How complete the dictionary of this blob is."""
+    names = Names(0, 1)
+    names.restore(state.partition(b"\n")[0] + b"\n" if state else b"")
+    return names.coverage
+
+
+class _Digests:
+    """A set of 64-bit numbers in 8 bytes each: sorted ones, and the newest, which are merged in from time to time."""
+
+    def __init__(self) -> None:
+        self._sorted = np.empty(0, np.uint64)
+        self._pending: set[int] = set()
+
+    def __contains__(self, digest: int) -> bool:
+        if digest in self._pending:
+            return True
+        place = int(self._sorted.searchsorted(np.uint64(digest)))
+        return place < len(self._sorted) and int(self._sorted[place]) == digest
+
+    def add(self, digest: int) -> None:
+        self._pending.add(digest)
+        if len(self._pending) >= PENDING_DIGESTS:
+            self.add_all(list(self._pending))
+            self._pending.clear()
+
+    def add_all(self, digests: Sequence[int]) -> None:
+        self._sorted = np.sort(np.concatenate([self._sorted, np.array(digests, np.uint64)]))
+
+
+def _digest(line: bytes) -> int:
+    return int.from_bytes(blake2b(line, digest_size=8).digest(), "little")

@@ -66,6 +66,30 @@ class Hole(Part, frozen=True):
             raise CheckpointError(f"manifest: hole from {self.first!r} to before {self.last!r}, expected first < last")
 
 
+class LearntFile(Part, frozen=True):
+    """A file of a backfill, as far as it was learnt."""
+
+    name: str
+    """Its name without folders: where it lies does not matter."""
+    size: Count
+    """Bytes that it had."""
+    records: Count
+    sha256: Sha256
+    """Over its records that were learnt, each followed by a line feed."""
+
+
+class Backfill(Part, frozen=True):
+    """History that was learnt from files before the live stream.
+
+    While it is not finished, the position of the checkpoint counts in the files: partition 0, records over all of them.
+    """
+
+    files: list[LearntFile]
+    live_from: Position
+    """Where the live stream is read from afterwards; a partition that is not named, from its beginning."""
+    is_finished: bool = False
+
+
 class Blob(Part, frozen=True):
     """The sha256 and the length in bytes of one blob."""
 
@@ -98,6 +122,8 @@ class Manifest(Part, frozen=True, rename={"except_": "except"}):
     """What this model has not learnt from, over its whole lineage."""
     except_: list[Hole] = msgspec.field(default_factory=list)
     """What lies ahead and must not be learnt."""
+    backfill: Backfill | None = None
+    """The files that this model, or an ancestor, was learnt from. Not in the canonical form while it is None."""
     metrics: dict[str, object] = msgspec.field(default_factory=dict)
     blobs: dict[BlobName, Blob] = msgspec.field(default_factory=dict)
 
@@ -169,10 +195,15 @@ def _plain(value: object, where: str) -> object:
         return [_plain(item, f"{where}[{row}]") for row, item in enumerate(value)]
     if isinstance(value, msgspec.Struct):
         names = zip(value.__struct_encode_fields__, value.__struct_fields__, strict=True)
-        value = {written: getattr(value, name) for written, name in names}
+        value = {written: getattr(value, name) for written, name in names if not _is_unsaid(value, name)}
     if isinstance(value, Mapping):
         return _plain_object(value, where)
     raise CheckpointError(f"manifest: {where.lstrip('.')} is {value!r}, expected a finite number or other JSON value")
+
+
+def _is_unsaid(part: msgspec.Struct, name: str) -> bool:
+    """Whether a field is left out: one that was added after the first manifests were written, and says nothing."""
+    return isinstance(part, Manifest) and name == "backfill" and part.backfill is None
 
 
 def _plain_object(mapping: Mapping[object, object], where: str) -> dict[str, object]:

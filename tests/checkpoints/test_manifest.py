@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from checkpoints.checkpoint import Checkpoint
 from checkpoints.errors import CheckpointDamaged, CheckpointError
-from checkpoints.manifest import Hole, Manifest, canonical, decode, id_of
+from checkpoints.manifest import Backfill, Hole, LearntFile, Manifest, canonical, decode, id_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 SCALAR = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
@@ -151,3 +151,10 @@ def test_a_checkpoint_whose_blobs_are_not_those_of_its_manifest_cannot_be_built(
     with pytest.raises(CheckpointDamaged, match=what) as caught:
         Checkpoint(whole.manifest, blobs)
     assert id_of(canonical(whole.manifest)) in str(caught.value)
+
+
+def test_a_backfill_comes_back_and_is_not_written_where_there_was_none() -> None:
+    learnt = LearntFile(name="a.csv.gz", size=10, records=3, sha256="0" * 64)
+    with_one = msgspec.structs.replace(manifest(), backfill=Backfill(files=[learnt], live_from={0: 7}))
+    assert decode(canonical(with_one)) == with_one
+    assert b"backfill" not in canonical(manifest())

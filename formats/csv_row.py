@@ -1,17 +1,35 @@
-"""CSV rows: one row per payload, its columns named once by the configuration or by the first row of a file."""
+"""CSV rows: one row per payload, its columns named once by the configuration or by the first row of a file.
 
+Rows that are plain (no quotes, as many cells as there are columns) are decoded many at once, column by column; any
+other block of rows goes through `CsvRow._example`, which is the definition of what a row becomes.
+"""
+
+import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import BinaryIO
 
-from formats.example import Dead, Decoded, Example, FormatError
+from formats.example import Dead, Decoded, Example, FormatError, Label
 from formats.labels import Labels
 from formats.numbers import event_time, number, number_text, weight, written
 from formats.schema import Schema
-from formats.shape import Plan, Shapes, features_of
+from formats.shape import RowPlan, Shapes, features_of
 from formats.vw_text import Reads
 
 MAX_ROW_BYTES = 1 << 20
+
+BLOCK_ROWS = 128
+"""Rows decoded at once: few enough that their cells stay in the processor's cache."""
+
+_CACHED_HEADS = 4096
+
+# Encodings in which the bytes of separators and line ends stand for nothing else, and no row changes the next one.
+_BYTE_WISE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d")
+
+_Head = tuple[Label, float, bytes]
+"""Label, weight, and what stands before the features in VW text."""
 
 
 class CsvRow:
@@ -28,15 +46,20 @@ class CsvRow:
         reads: Reads = "text",
         columns: Sequence[str] = (),
         encoding: str = "utf-8",
+        separator: str = ",",
     ) -> None:
+        if len(separator) != 1 or separator in '"\r\n':
+            raise FormatError(f"separator: expected one character that is no quote or line end, got {separator!r}")
         self._labels = labels
         self._schema = schema
         self._reads = reads
         self._encoding = encoding
-        self._delimiter = ","
+        self._separator = separator
+        self._is_byte_wise = _BYTE_WISE.fullmatch(codecs.lookup(encoding).name) is not None
         self._columns: list[str] = []
         self._special: dict[str, int] = {}
-        self._plan: Plan | None = None
+        self._plan: RowPlan | None = None
+        self._heads: dict[object, _Head] = {}
         if columns:
             self._name_columns(list(columns))
 
@@ -46,14 +69,15 @@ class CsvRow:
         return self._columns
 
     def decode(self, payloads: Sequence[bytes]) -> Decoded:
-        examples: list[Example] = []
-        dead: list[Dead] = []
-        for index, payload in enumerate(payloads):
-            try:
-                examples.append(self._example(self._cells(payload)))
-            except FormatError as error:
-                dead.append(Dead(index, str(error)))
-        return Decoded(examples, dead)
+        decoded = Decoded([], [])
+        for first in range(0, len(payloads), BLOCK_ROWS):
+            block = payloads[first : first + BLOCK_ROWS]
+            examples = self._plain(block)
+            if examples is not None:
+                decoded.examples += examples
+            else:
+                self._decode_exactly(block, first, decoded)
+        return decoded
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
         """Rows without their line ends; a quoted cell may span lines. A first row equal to the columns is a header."""
@@ -82,12 +106,83 @@ class CsvRow:
 
     def row(self, cells: Sequence[str]) -> bytes:
         """The cells as one payload."""
-        quoted = ['"' + cell.replace('"', '""') + '"' if _needs_quotes(cell) else cell for cell in cells]
+        special = {self._separator, '"', "\r", "\n"}
+        quoted = [cell if special.isdisjoint(cell) else '"' + cell.replace('"', '""') + '"' for cell in cells]
         try:
-            return self._delimiter.join(quoted).encode(self._encoding)
+            return self._separator.join(quoted).encode(self._encoding)
         except UnicodeEncodeError as error:
             bad = error.object[error.start : error.end]
             raise FormatError(f"{bad!r} cannot be written as {self._encoding} (see events.encoding)") from error
+
+    def _decode_exactly(self, payloads: Sequence[bytes], first: int, decoded: Decoded) -> None:
+        for index, payload in enumerate(payloads, first):
+            try:
+                decoded.examples.append(self._example(self._cells(payload)))
+            except FormatError as error:
+                decoded.dead.append(Dead(index, str(error)))
+
+    def _plain(self, payloads: Sequence[bytes]) -> list[Example] | None:
+        """All rows at once, or None if one of them is not plain or not valid."""
+        if self._plan is None or self._reads != "text" or not self._is_byte_wise:
+            return None
+        cells, period = self._plain_cells(payloads), len(self._columns) + 1
+        if cells is None:
+            return None
+        columns = {role: cells[index::period] for role, index in self._special.items()}
+        try:
+            heads = self._plain_heads(columns, len(payloads))
+            ids = [cell or None for cell in columns["id"]] if "id" in columns else repeat(None)
+            times = [self._time(cell) for cell in columns["time"]] if "time" in columns else repeat(None)
+            texts = self._plan.texts(cells, period, len(payloads))
+        except FormatError:
+            return None
+        rows = zip(heads, texts, ids, times, strict=False)
+        return [
+            Example(label, weight, head + text, {}, None, id_, time_s)
+            for (label, weight, head), text, id_, time_s in rows
+        ]
+
+    def _plain_cells(self, payloads: Sequence[bytes]) -> list[str] | None:
+        """The cells of all rows, and a line end after each row's; None unless every row is plain and whole."""
+        joined = b"\n".join([*payloads, b""])
+        if b'"' in joined or b"\r" in joined or joined.count(b"\n") != len(payloads):
+            return None
+        try:
+            text = joined.decode(self._encoding)
+        except UnicodeDecodeError:
+            return None
+        period = len(self._columns) + 1
+        cells = text.replace("\n", f"{self._separator}\n{self._separator}").split(self._separator)
+        cells.pop()
+        is_whole = len(cells) == period * len(payloads) and cells[period - 1 :: period].count("\n") == len(payloads)
+        return cells if is_whole else None
+
+    def _plain_heads(self, columns: dict[str, list[str]], rows: int) -> Sequence[_Head]:
+        labels, weights = columns.get("label"), columns.get("weight")
+        keys: Sequence[object] = labels or [""] * rows
+        if weights is not None:
+            keys = list(zip(keys, weights, strict=True))
+        known = self._heads
+        try:
+            return [known[key] for key in keys]
+        except KeyError:
+            if len(known) >= _CACHED_HEADS:
+                known.clear()
+            pairs = zip(labels or [""] * rows, weights or [""] * rows, strict=True)
+            known.update((key, self._head(*pair)) for key, pair in zip(keys, pairs, strict=True))
+            return [known[key] for key in keys]
+
+    def _head(self, label_cell: str, weight_cell: str) -> _Head:
+        label, importance, is_missing = None, 1.0, self._schema.is_missing
+        if "label" in self._special and not is_missing(label_cell):
+            label = self._labels.text_value(label_cell, str(self._schema.label))
+        if "weight" in self._special and not is_missing(weight_cell):
+            field = str(self._schema.weight)
+            importance = weight(number_text(weight_cell, field), field)
+        return label, importance, self._labels.written(label, importance).encode()
+
+    def _time(self, cell: str) -> float | None:
+        return None if self._schema.is_missing(cell) else event_time(cell, str(self._schema.time))
 
     def _name_columns(self, columns: list[str]) -> None:
         if len(set(columns)) != len(columns):
@@ -120,27 +215,21 @@ class CsvRow:
             line = text.removesuffix("\n").removesuffix("\r")
             if "\n" in line or "\r" in line:
                 raise FormatError(f"not one CSV row: a line end outside quotes in {text[:80]!r}")
-            return line.split(self._delimiter)
+            return line.split(self._separator)
         try:
-            rows = list(csv.reader([text], delimiter=self._delimiter, strict=True))
+            rows = list(csv.reader([text], delimiter=self._separator, strict=True))
         except csv.Error as error:
             raise FormatError(f"not a CSV row: {error}: {text[:80]!r}") from error
         return rows[0] if rows else []
 
     def _example(self, cells: list[str]) -> Example:
-        get, is_missing = self._special.get, self._schema.is_missing
-        example = Example()
-        if (index := get("label")) is not None and not is_missing(raw := cells[index]):
-            example.label = self._labels.text_value(raw, self._columns[index])
-        if (index := get("weight")) is not None and not is_missing(raw := cells[index]):
-            example.weight = weight(number_text(raw, self._columns[index]), self._columns[index])
-        if (index := get("id")) is not None:
-            example.id = cells[index] or None
-        if (index := get("time")) is not None and not is_missing(raw := cells[index]):
-            example.time_s = event_time(raw, self._columns[index])
+        found = {role: cells[index] for role, index in self._special.items()}
+        label, importance, head = self._head(found.get("label", ""), found.get("weight", ""))
+        example = Example(label, importance, id=found.get("id") or None)
+        if "time" in found:
+            example.time_s = self._time(found["time"])
         if self._reads == "text" and self._plan is not None:
-            head = self._labels.written(example.label, example.weight)
-            example.text = head.encode() + self._plan.text(cells)
+            example.text = head + self._plan.text(cells)
         else:
             names = [("", name) for name in self._columns]
             example.features = features_of(self._schema, self._schema.cell, names, cells)
@@ -159,7 +248,3 @@ def _rows(stream: BinaryIO) -> Iterator[bytes]:
                 if len(row) > MAX_ROW_BYTES:
                     raise FormatError(f"a quote opened in {row[:60]!r} is not closed within {MAX_ROW_BYTES} bytes")
         yield row.rstrip(b"\r\n")
-
-
-def _needs_quotes(cell: str) -> bool:
-    return not set(cell).isdisjoint(',"\r\n')

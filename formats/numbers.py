@@ -43,9 +43,14 @@ def number_text(text: str, field: str) -> float:
     >>> number_text("1e3", "label")
     1000.0
     """
-    if not _NUMBER.fullmatch(text):
+    if not is_number_text(text):
         raise FormatError(f"{field}: expected a finite number, got {shown(text)}")
     return number(float(text), field)
+
+
+def is_number_text(text: str) -> bool:
+    """Whether `text` is written as a number; it may still be too large."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def vw_number(text: str, field: str) -> float:

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from formats.example import FormatError, Value
-from formats.numbers import number, number_text, shown, written
+from formats.numbers import is_number_text, number, number_text, shown, written
 
 FieldType = Literal["number", "category", "boolean", "tokens"]
 
@@ -118,10 +118,13 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """The value of a CSV cell: without a type, text that is written as a number is one."""
         if self.is_missing(text):
             return None
-        if self.fields.get(name, Field()).type is not None:
+        field = self.fields.get(name)
+        if field is not None and field.type is not None:
             return self.value(name, text)
+        if not is_number_text(text):
+            return text
         try:
-            return number_text(text, name)
+            return number(float(text), name)
         except FormatError:
             return text
 

@@ -6,6 +6,7 @@ value what it becomes; it is a cache and nothing else, so emptying it changes no
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import repeat
 from operator import getitem, itemgetter
 from typing import Any
 
@@ -103,6 +104,35 @@ class Plan:
         return b" ".join(sections)
 
 
+class RowPlan(Plan):
+    """The plan for rows of cells, which can also be converted many at once, column by column."""
+
+    def __init__(self, parts: Sequence[Part], columns: Sequence[Sequence[int]]) -> None:
+        super().__init__(parts)
+        self._columns = columns
+
+    def texts(self, cells: Sequence[str], period: int, rows: int) -> Iterable[bytes]:
+        """The text of each of at least one rows, whose cells stand one row after another, `period` apart.
+
+        A column that holds one value only is looked up once for all rows.
+        """
+        pieces: list[Iterable[bytes]] = []
+        same = b""
+        for number, ((opening, _, _, tables), columns) in enumerate(zip(self._parts, self._columns, strict=True)):
+            same += b" " + opening if number else opening
+            for table, index in zip(tables, columns, strict=True):
+                column = cells[index::period]
+                value = column[0]
+                if value == column[-1] and column.count(value) == rows:
+                    same += table[value]
+                    continue
+                pieces += [repeat(same), itemgetter(*column)(table)] if same else [itemgetter(*column)(table)]
+                same = b""
+        if same or not pieces:
+            pieces.append(repeat(same, rows))
+        return map(b"".join, zip(*pieces, strict=False))
+
+
 class Shapes:
     """The plans for all shapes seen, made on demand. `convert` types a value; `schema` says where its field goes."""
 
@@ -117,10 +147,12 @@ class Shapes:
         """The plan known by `key`, if any: so that the caller need not list the fields again."""
         return self._plans.get(key)
 
-    def row_plan(self, columns: Sequence[str]) -> Plan:
+    def row_plan(self, columns: Sequence[str]) -> RowPlan:
         """The plan for rows whose cells are these columns."""
         fields = [("", name, index) for index, name in enumerate(columns)]
-        return Plan([self._part(namespace, None, part) for namespace, part in self._placed(fields).items()])
+        placed = self._placed(fields)
+        parts = [self._part(namespace, None, part) for namespace, part in placed.items()]
+        return RowPlan(parts, [[index for _, _, index in part] for part in placed.values()])
 
     def object_plan(self, key: Hashable, record: dict[str, Any]) -> Plan:
         """A new plan for objects like `record`, with objects in it as namespaces; known by `key` from now on."""

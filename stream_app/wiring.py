@@ -13,6 +13,7 @@ from checkpoints import open_store
 from checkpoints.checkpoint import CheckpointStore
 from checkpoints.manifest import Model
 from formats.csv_row import CsvRow
+from formats.example import FormatError
 from formats.format import Format
 from formats.json_event import JsonEvent
 from formats.labels import Labels
@@ -124,15 +125,26 @@ def _vw_text(settings: Settings, traits: Traits) -> Format:
 
 
 def _csv(settings: Settings, traits: Traits) -> Format:
+    return _rows(settings, traits, settings.events.separator or ",")
+
+
+def _tsv(settings: Settings, traits: Traits) -> Format:
+    return _rows(settings, traits, settings.events.separator or "\t")
+
+
+def _rows(settings: Settings, traits: Traits, separator: str) -> Format:
     if settings.schema.label is None:
         raise ConfigError("schema.label: required for CSV, the name of the label's column")
-    events = settings.events
-    return CsvRow(_labels(settings, traits), settings.schema, traits.reads, events.columns, events.encoding)
+    events, labels = settings.events, _labels(settings, traits)
+    try:
+        return CsvRow(labels, settings.schema, traits.reads, events.columns, events.encoding, separator)
+    except (FormatError, LookupError) as error:
+        raise ConfigError(f"events: {error}") from error
 
 
 def _log(settings: Settings, place: str, format_: Format) -> Source:
     source = settings.source
-    if settings.events.format == "csv" and not settings.events.columns:
+    if settings.events.format in ("csv", "tsv") and not settings.events.columns:
         raise ConfigError("events.columns: required for CSV from a log, whose rows have no header")
     return EmbeddedLog(
         place,
@@ -152,7 +164,7 @@ def _memory(settings: Settings, place: str, format_: Format) -> Source:
 
 
 LEARNERS: dict[str, Callable[[Settings], Learner]] = {"vw": _vw, "river": _river}
-FORMATS: dict[str, Callable[[Settings, Traits], Format]] = {"json": _json, "vw": _vw_text, "csv": _csv}
+FORMATS: dict[str, Callable[[Settings, Traits], Format]] = {"json": _json, "vw": _vw_text, "csv": _csv, "tsv": _tsv}
 SOURCES: dict[str, Callable[[Settings, str, Format], Source]] = {"log": _log, "file": _file, "memory": _memory}
 
 

@@ -133,7 +133,7 @@ async def _sink(settings: Settings, to: str, opened: AsyncExitStack) -> Sink:
 
 
 def _payloads(settings: Settings, files: tuple[str, ...], opened: ExitStack) -> Iterator[bytes]:
-    if settings.events.format == "csv" and not settings.events.columns:
+    if settings.events.format in ("csv", "tsv") and not settings.events.columns:
         raise ConfigError(
             "events.columns: required to send CSV, as rows travel without their header: name the columns in weir.toml"
         )

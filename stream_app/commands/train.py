@@ -23,7 +23,7 @@ from stream_app.training import train as learn_files
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["vw", "json", "csv"]),
+    type=click.Choice(["vw", "json", "csv", "tsv"]),
     help="How events are written; default events.format.",
 )
 @click.option("--vw-args", metavar="ARGS", help="Arguments of VW; default learner.args.")

@@ -3,7 +3,7 @@
 import io
 
 import pytest
-from format_samples import moderate, only, reason, texts
+from format_samples import awkward_values, moderate, only, reason, shown, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -169,3 +169,54 @@ def test_a_label_that_cannot_be_joined_is_refused(format_: CsvRow, label: object
 def test_a_row_has_one_label() -> None:
     with pytest.raises(FormatError, match="already: '0'"):
         plain().labelled(b"0,2,3", 1)
+
+
+AT_ONCE = Schema(label="y", id="i", weight="w", time="t", labels={"YES": 1, "NO": -1}, namespaces={"n": ["b"]})
+COLUMNS = ["i", "b", "y", "a", "w", "t"]
+
+cells = st.one_of(
+    texts.filter(lambda text: text.isprintable() and not set(text) & set('",')),
+    awkward_values.map(str).filter(lambda text: text.isprintable() and not set(text) & set('",')),
+)
+rows = st.tuples(
+    cells, cells, st.sampled_from(["YES", "NO", ""]), cells, st.sampled_from(["1", "2.5", ""]), st.just("7")
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
+@moderate
+@given(rows=st.lists(st.one_of(rows, st.tuples(cells, cells)), min_size=1, max_size=5))
+def test_rows_decoded_at_once_are_what_they_are_one_by_one(rows: list[tuple[str, ...]], encoding: str) -> None:
+    format_ = CsvRow(Labels("number", 0, dict(AT_ONCE.labels)), AT_ONCE, "text", COLUMNS, encoding)
+    payloads = [",".join(row).encode(encoding, errors="ignore") for row in rows]
+    unlike_any = b'"'  # such a row sends its whole block to the exact way
+    assert shown(format_.decode(payloads)) == shown(format_.decode([*payloads, unlike_any]))[:-1]
+
+
+@pytest.mark.parametrize("row", [b"1\n2", b"1,a,b\n1,a,b", b"1,a,b\n", b"1\n,a,b", b"1,a,b\r", b"1,\n,b"])
+def test_line_ends_within_a_row_are_seen_among_other_rows_too(row: bytes) -> None:
+    quoted = b'1,"a",b'  # such a row sends its whole block to the exact way
+    alone, among = plain().decode([row]), plain().decode([row, quoted])
+    assert (shown(alone), len(alone.dead)) == (
+        [*map(repr, among.examples[:-1]), *map(repr, among.dead)],
+        len(among.dead),
+    )
+
+
+def test_a_large_block_of_rows_keeps_the_place_of_each_bad_one() -> None:
+    payloads = [b"1,a,%d" % number if number % 200 else b"x,a,b" for number in range(1, 1001)]
+    decoded = plain().decode(payloads)
+    assert [dead.index for dead in decoded.dead] == [199, 399, 599, 799, 999]
+    assert [example.text for example in decoded.examples[198:200]] == [b"1 | a=a b:199", b"1 | a=a b:201"]
+
+
+def test_cells_are_parted_by_the_separator_given() -> None:
+    format_ = CsvRow(Labels(), Schema(label="y"), columns=["y", "a"], separator=";")
+    assert [example.text for example in format_.decode([b"1;b,c", b'0;"d;e"']).examples] == [b"1 | a=b,c", b"0 | a=d;e"]
+    assert format_.row(["1", "d;e"]) == b'1;"d;e"'
+
+
+@pytest.mark.parametrize("separator", ["", ",,", '"', "\n"])
+def test_what_cannot_part_cells_is_no_separator(separator: str) -> None:
+    with pytest.raises(FormatError, match="separator: expected one character"):
+        CsvRow(Labels(), Schema(), separator=separator)

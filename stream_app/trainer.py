@@ -90,10 +90,12 @@ class Trainer:
     """Learns records in the order given. The only writer of learner, metrics, dedupe window and position.
 
     Call `learn` to its end before anything else: between its steps the learner may be read, never saved.
+    With `is_kept` False it only learns: no metrics, nothing to save. For runs whose model is thrown away at the end.
     """
 
-    def __init__(self, parts: Parts, identity: Identity) -> None:
+    def __init__(self, parts: Parts, identity: Identity, is_kept: bool = True) -> None:
         self.parts = parts
+        self._is_kept = is_kept
         self.position: Position = {}
         self.counts = Counts()
         self.is_whole = True
@@ -103,7 +105,7 @@ class Trainer:
         self._holes: list[Hole] = []
         self._ahead: list[Hole] = []
         self._order_lost_at: Position | None = None
-        self._stretches = [OpenStretch(None)]
+        self._stretches = [OpenStretch(None)] if is_kept else []
         self.observer: Callable[[Learnt], None] | None = None
 
     @property
@@ -146,8 +148,10 @@ class Trainer:
     def snapshot(self) -> "Snapshot":
         """Everything as one value, only between two calls of `learn`. Learning may go on while it is being saved.
 
-        Tell the outcome by `settle` before the next snapshot.
+        Tell the outcome by `settle` before the next snapshot. Raises TrainerError for a run that is not kept.
         """
+        if not self._is_kept:
+            raise TrainerError("snapshot: this run only learns; nothing of it was kept that a checkpoint needs")
         parts = self.parts
         blobs = {
             "learner": parts.learner.state(),
@@ -249,22 +253,26 @@ class Trainer:
         return kept
 
     def _learn_slice(self, examples: list[Example], records: Records, locate: Callable[[], None]) -> None:
-        learner = self.parts.learner
-        learnt = learner.learn(examples)
+        learnt = self.parts.learner.learn(examples)
         if self.observer is not None:
             self.observer(learnt)
+        if learnt.rejected and not self._places:
+            locate()
+        for rejected in learnt.rejected:
+            self._bury_rejected(records, examples[rejected.index], rejected.reason)
+        if self._is_kept:
+            self._score(examples, learnt)
+
+    def _score(self, examples: list[Example], learnt: Learnt) -> None:
         predictions, losses = learnt.predictions, learnt.losses
         if learnt.rejected:
-            if not self._places:
-                locate()
-            for rejected in learnt.rejected:
-                self._bury_rejected(records, examples[rejected.index], rejected.reason)
-            is_kept = np.ones(len(examples), np.bool_)
-            is_kept[[rejected.index for rejected in learnt.rejected]] = False
-            predictions, losses = predictions[is_kept], losses[is_kept]
-            examples = [example for example, kept in zip(examples, is_kept, strict=True) if kept]
+            is_learnt = np.ones(len(examples), np.bool_)
+            is_learnt[[rejected.index for rejected in learnt.rejected]] = False
+            predictions, losses = predictions[is_learnt], losses[is_learnt]
+            examples = [example for example, is_one in zip(examples, is_learnt, strict=True) if is_one]
         if not examples:
             return
+        learner = self.parts.learner
         is_binary = self._identity.model.task == "binary"
         probabilities = learner.probabilities(predictions) if is_binary else None
         is_number = learner.traits.label_kind in ("number", "class")

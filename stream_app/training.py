@@ -10,6 +10,8 @@ from checkpoints import open_store
 from checkpoints.checkpoint import CheckpointStore, Note
 from learners.learner import Learner
 from learners.vw import VW
+from learners.vw_command import VWCommand
+from learners.vw_lines import of_first_lines
 from stream_app import wiring
 from stream_app.config import ConfigError, Settings
 from stream_app.sources.file import FileSource
@@ -53,11 +55,16 @@ async def train(job: TrainJob, err: TextIO) -> Trained:
     store = open_store(job.out) if job.out is not None else None
     if store is not None and (head := store.head()) is not None:
         raise ConfigError(f"--out {job.out}: holds a model already ({head[:19]}…); name an empty folder")
-    table = VWTable(err, job.files) if job.settings.learner.kind == "vw" else OwnTable(err)
-    learner, settings = _learner(job, table)
+    command = _command(job)
+    table = VWTable(err, job.files, command.is_quiet) if command is not None else OwnTable(err)
+    learner, settings = _learner(job, table, command)
     format_ = wiring.build_format(settings, learner.traits)
-    trainer = wiring.build_trainer(wiring.with_names(settings, store is not None), learner, format_, BuriedLetters(err))
-    source = FileSource(job.files, format_.split)
+    # VW counts for itself: without a model to keep, metrics of our own would be worked out for nobody.
+    is_kept = store is not None or settings.learner.kind != "vw"
+    settings = wiring.with_names(settings, store is not None)
+    trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err), is_kept)
+    lines = command.first_lines if command is not None else None
+    source = FileSource(job.files, of_first_lines(format_.split, lines))
     table.begin(trainer, job.predictions)
     started = time.perf_counter()
     async for records in source.read({}, size=BATCH):
@@ -69,12 +76,25 @@ async def train(job: TrainJob, err: TextIO) -> Trained:
     return table.finish(trainer, learner, seconds, checkpoint)
 
 
-def _learner(job: TrainJob, table: Table) -> tuple[Learner, Settings]:
+def _command(job: TrainJob) -> VWCommand | None:
+    """What VW is asked for; None for other learners. Raises LearnerError for what a bounded run cannot do."""
     settings = job.settings
     if settings.learner.kind != "vw":
+        return None
+    command = VWCommand(settings.learner_args if job.is_task_given else settings.learner.args or "")
+    command.report("--progress", job.progress)
+    command.report("--predictions", job.predictions)
+    if command.first_lines is not None and settings.events.format != "vw":
+        raise ConfigError(f"--examples counts lines of VW text, but events.format is {settings.events.format!r}")
+    command.check_files()
+    return command
+
+
+def _learner(job: TrainJob, table: Table, command: VWCommand | None) -> tuple[Learner, Settings]:
+    settings = job.settings
+    if command is None:
         return wiring.build_learner(settings), settings
-    arguments = settings.learner_args if job.is_task_given else settings.learner.args or ""
-    vw = VW(arguments, job.progress, table.write, job.predictions)
+    vw = VW(command.learner, table.write, command.reports)
     if not job.is_task_given:
         model = msgspec.structs.replace(settings.model, task=wiring.task_of(vw.traits))
         settings = msgspec.structs.replace(settings, model=model)

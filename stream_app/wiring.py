@@ -54,12 +54,14 @@ def build_format(settings: Settings, traits: Traits) -> Format:
     return FORMATS[settings.events.format](settings, traits)
 
 
-def build_trainer(settings: Settings, learner: Learner, format_: Format, dead_letters: DeadLetterBox) -> Trainer:
-    """A trainer at the very beginning."""
+def build_trainer(
+    settings: Settings, learner: Learner, format_: Format, dead_letters: DeadLetterBox, is_kept: bool = True
+) -> Trainer:
+    """A trainer at the very beginning; see Trainer for `is_kept`."""
     progressive = Progressive(settings.model.task, settings.progressive.window, settings.progressive.fading)
     dedupe = DedupeWindow(settings.events.dedupe_window)
     names = Names(settings.learner.names if learner.traits.reads == "text" else 0, settings.learner.names_every)
-    return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters, names), identity(settings))
+    return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters, names), identity(settings), is_kept)
 
 
 def with_names(settings: Settings, is_kept: bool) -> Settings:

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from formats.example import Bandit, Dead, Decoded, Example, Features, FormatError, Label
+from formats.json_array import MAX_VALUE_BYTES, array_items
 from formats.labels import Labels
 from formats.numbers import event_time, number, shown, weight
 from formats.schema import Schema
@@ -17,6 +18,8 @@ MAX_ID = 1_024
 
 MAX_ENVELOPE = 10_000
 """Events in one record, at most: an envelope is learnt whole before anything else happens."""
+
+_HEAD_BYTES = 64 << 10
 
 
 class JsonEvent:
@@ -52,15 +55,24 @@ class JsonEvent:
         return Decoded(examples, dead)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Lines of JSON; or, where the first line is no JSON by itself or an array, one value: its items, or itself."""
-        lines = (line for raw in stream if (line := raw.strip()))
-        first = next(lines, b"")
+        """Lines of JSON; or, where the first line is no JSON by itself or an array, one value: its items, or itself.
+
+        Items of an array are cut one by one. A value over several lines is looked for within MAX_VALUE_BYTES.
+        """
+        head = stream.readline(_HEAD_BYTES)
+        while head and not head.strip():
+            head = stream.readline(_HEAD_BYTES)
+        if head.lstrip().startswith(b"["):
+            yield from array_items(head.lstrip(), stream)
+            return
+        first = (head if head.endswith(b"\n") else head + stream.readline()).strip()
         if not first:
             return
-        if first.startswith(b"[") or not _is_json(first):
-            yield from _items(b"\n".join([first, *lines]))
-            return
-        yield first
+        lines = (line for raw in stream if (line := raw.strip()))
+        if _is_json(first):
+            yield first
+        else:
+            yield from _value(first, lines)
         yield from lines
 
     def labelled(self, payload: bytes, label: object) -> bytes:
@@ -208,13 +220,18 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _items(text: bytes) -> list[bytes]:
-    """The items of an array, or the value itself; text that is no JSON stays as it is, for `decode` to refuse."""
+def _value(first: bytes, lines: Iterator[bytes]) -> list[bytes]:
+    """The value that the lines are together; lines that are no JSON stay as they are, for `decode` to refuse."""
+    found, size = [first], len(first)
+    for line in lines:
+        found.append(line)
+        size += len(line)
+        if size > MAX_VALUE_BYTES:
+            return found
     try:
-        value = orjson.loads(text)
+        return [orjson.dumps(orjson.loads(b"\n".join(found)))]
     except orjson.JSONDecodeError:
-        return text.split(b"\n")
-    return [orjson.dumps(item) for item in value] if isinstance(value, list) else [orjson.dumps(value)]
+        return found
 
 
 def _fields(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:

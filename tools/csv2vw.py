@@ -5,9 +5,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from tools.csv2vw_parts.errors import ConversionStopped
-from tools.csv2vw_parts.lines import read_chunks
-from tools.csv2vw_parts.perl import Conversion
-from tools.csv2vw_parts.separator import Separator
 
 USAGE = r"""Usage: csv2vw [-v] [-h] [-s REGEX] [--] [LABEL_COL] [FILE...]
        csv2vw --upstream ...   (csv2vw --upstream --help)
@@ -27,17 +24,18 @@ Example: csv2vw -h -- -1 iris.csv | vw --oaa 3
 """
 
 
+MODES = ("--help", "--upstream", "--exact")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0 done, 1 output closed early, 2 wrong use, 25 no such label column."""
+    """Run the command; returns its exit code: 0 done, 1 a bad row or an early end of the output, 2 wrong use.
+
+    Where the scripts ended with another one for a label column that is not there (25, 255), so does this.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if "--upstream" in arguments:
-            from tools.csv2vw_parts.upstream import run  # its argument parser takes as long to load as all the rest
-
-            arguments.remove("--upstream")
-            _write(run(arguments))
-        elif "--help" in arguments:
-            sys.stdout.write(USAGE)
+        if "--help" in arguments and "--upstream" not in arguments:
+            sys.stdout.write(help_text())
         else:
             _write(_converted(arguments))
     except ConversionStopped as stopped:
@@ -51,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def help_text() -> str:
+    """What --help prints."""
+
+    return USAGE
+
+
 def _write(texts: Iterable[bytes]) -> None:
     """Everything that was converted reaches standard output, also where the conversion stops."""
     output = sys.stdout.buffer
@@ -62,57 +66,20 @@ def _write(texts: Iterable[bytes]) -> None:
 
 
 def _converted(arguments: list[str]) -> Iterable[bytes]:
-    options, operands = _perl_options(arguments)
-    try:
-        separator = Separator(os.fsencode(options.get("s", r"[,\t]")).decode("latin-1"))
-    except ValueError as error:
-        raise ConversionStopped(f"csv2vw: -s: {error}") from error
-    label_column = int(operands.pop(0)) if operands and _is_integer(operands[0]) else 0
-    conversion = Conversion(separator, label_column, "h" in options, _say)
-    for chunk in read_chunks(operands):
-        had_columns = bool(conversion.names)
-        for text in conversion.convert(chunk.text, chunk.begins_file):
-            yield text.encode("latin-1")
-        sys.stdout.flush()
-        if "v" in options and not had_columns:
-            name = conversion.names[conversion.label]
-            _say(f"{chunk.path}: {len(conversion.names)} columns, label column {conversion.label} ({name!r})")
+    """Any long option of its own takes the modern reader; a reader is imported only where it is taken."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    is_exact = "--exact" in options
+    if "--upstream" in options:
+        from tools.csv2vw_parts import upstream  # its argument parser takes as long to load as all the rest
+
+        return upstream.run(_without(arguments, "--upstream", "--exact"), is_exact)
+    from tools.csv2vw_parts import perl_command
+
+    return perl_command.run(_without(arguments, "--exact"), is_exact)
 
 
-def _perl_options(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Options as Perl's getopts reads them: up to the first operand, clustered, an option's value joined or not."""
-    options: dict[str, str] = {}
-    operands = list(arguments)
-    while operands and operands[0].startswith("-") and operands[0] != "-":
-        cluster = operands.pop(0)[1:]
-        if cluster == "-":
-            break
-        while cluster:
-            letter, cluster = cluster[0], cluster[1:]
-            if letter == "s":
-                if not cluster and not operands:
-                    raise ConversionStopped("csv2vw: -s needs a regular expression: csv2vw -s '[,;]' FILE")
-                options["s"], cluster = cluster or operands.pop(0), ""
-            elif letter in "vh":
-                options[letter] = ""
-            else:
-                raise ConversionStopped(_unknown_option(letter, cluster))
-    return options, operands
-
-
-def _unknown_option(letter: str, cluster: str) -> str:
-    if letter.isdecimal():
-        return f"csv2vw: a negative label column goes after --: csv2vw -- -{letter}{cluster} FILE"
-    return f"csv2vw: unknown option {'-' + letter + cluster!r}; csv2vw --help lists the options"
-
-
-def _is_integer(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdecimal()
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"csv2vw: {text}\n")
+def _without(arguments: list[str], *modes: str) -> list[str]:
+    return [argument for argument in arguments if argument not in modes]
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import pytest
 
 from tools.csv2vw import main
 from tools.csv2vw_parts.columns import looks_like_number
+from tools.csv2vw_parts.lines import Chunk
 from tools.csv2vw_parts.perl import Conversion
 from tools.csv2vw_parts.separator import Separator
 
@@ -20,7 +21,6 @@ CASES = Path(__file__).parents[2].parent / "shared" / "csv2vw-cases"
 FOLDERS = sorted(path.parent for path in CASES.glob("*/case.json"))
 OTHER_WORDS_ON_STDERR = {
     "09": "one line instead of the usage",
-    "20": "-v tells the columns, not the script's variables",
     "24": "Perl warns of an undefined value in its own source",
     "29": "the same",
     "31": "the same",
@@ -58,7 +58,7 @@ def csv2vw(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
 def row_by_row(text: str, label: int, has_header: bool = True) -> str:
     """The slow definition: every row on its own."""
     conversion = Conversion(Separator("(?:,)"), label, has_header, lambda _: None)
-    return "".join(conversion.convert(text.removesuffix("\n"), begins_file=True))
+    return "".join(conversion.convert(Chunk("in.csv", text.removesuffix("\n"), begins_file=True)))
 
 
 def by_columns(text: str, label: int, has_header: bool = True, lines_at_once: int = 700) -> str:
@@ -66,7 +66,8 @@ def by_columns(text: str, label: int, has_header: bool = True, lines_at_once: in
     lines = text.removesuffix("\n").split("\n")
     starts = range(0, len(lines), lines_at_once)
     pieces = ["\n".join(lines[start : start + lines_at_once]) for start in starts]
-    return "".join("".join(conversion.convert(piece, number == 0)) for number, piece in enumerate(pieces))
+    chunks = [Chunk("in.csv", piece, number == 0) for number, piece in enumerate(pieces)]
+    return "".join("".join(conversion.convert(chunk)) for chunk in chunks)
 
 
 @pytest.mark.skipif(not FOLDERS, reason="needs the recorded runs in ../shared/csv2vw-cases beside the project")
@@ -136,10 +137,11 @@ def test_rows_without_a_header_are_named_by_number_and_counted_over_all_files(cs
     )
 
 
-def test_a_later_file_may_repeat_the_header_or_not(csv2vw: Run) -> None:
+def test_the_header_is_the_first_line_of_all_files_together(csv2vw: Run) -> None:
     repeated = csv2vw("-h", "1", "one.csv", "two.csv", one="a,y\n1,0\n", two="a,y\n2,1\n")
-    assert repeated == csv2vw("-h", "1", "one.csv", "two.csv", one="a,y\n1,0\n", two="2,1\n")
-    assert repeated[1] == "0 1|f a:1\n1 2|f a:2\n"
+    assert repeated[:2] == (0, "0 1|f a:1\n1 2|f a=a\n1 3|f a:2\n")
+    assert "two.csv: its first line repeats the header" in repeated[2]
+    assert csv2vw("-h", "1", "one.csv", "two.csv", two="2,1\n") == (0, "0 1|f a:1\n1 2|f a:2\n", "")
 
 
 def test_reads_standard_input_where_no_file_is_named(csv2vw: Run) -> None:
@@ -160,8 +162,15 @@ def test_bytes_that_are_not_utf8_pass_through(tmp_path: Path, capfdbinary: pytes
     path = tmp_path / "latin.csv"
     path.write_bytes(b"n\xe4me,y\nM\xfcller,1\n")
     assert main(["-h", "1", str(path)]) == 0
-    assert main(["--upstream", "-l", "1", str(path)]) == 0
-    assert capfdbinary.readouterr().out == b"1 1|f n\xe4me=M\xfcller\n1 1| n\xe4me=M\xfcller\n"
+    assert capfdbinary.readouterr().out == b"1 1|f n\xe4me=M\xfcller\n"
+
+
+def test_upstream_ends_at_bytes_that_are_not_utf8(csv2vw: Run) -> None:
+    rows = b"a,y\n" + b"1,2\n" * 4000 + b"\xfc,1\n"
+    code, out, err = csv2vw("--upstream", "-l", "1", "in.csv", **{"in": rows})
+    assert (code, out.count("\n")) == (1, 8192 // 4 - 1)  # the script decoded 8 KiB at a time
+    assert "not UTF-8" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -181,13 +190,16 @@ def test_fields_are_separated_by_a_regular_expression(csv2vw: Run, separator: st
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl as the oracle of its own split")
-@pytest.mark.parametrize("regex", ["", ",", "[,\t]", " *", ",*", "(,)|;", "|", ".", r"\s*,\s*", "(?=,)", r"\h", "x?"])
+@pytest.mark.parametrize(
+    "regex", ["", ",", "[,\t]", " ", " *", ",*", "(,)|;", "|", ".", r"\s*,\s*", "(?=,)", r"\h", r"\v", r"\x{2c}", "x?"]
+)
 def test_split_agrees_with_perl(regex: str) -> None:
     lines = ["", "a,b", ",a,,b,,", "a  b", " , ", "axb,;c", "x", "a;b,c", ",,,"]
-    program = r'$s = shift; while (<STDIN>) { chomp; print join("\x01", map { $_ // "" } split(/$s/, $_)), "\n" }'
+    program = r'$s = shift; while (<STDIN>) { chomp; print join("\x01", map { $_ // "" } split($s, $_)), "\n" }'
     data = "".join(line + "\n" for line in lines).encode()
     out = subprocess.run(["perl", "-e", program, regex], input=data, stdout=subprocess.PIPE, check=True).stdout.decode()
-    assert ["\x01".join(Separator(regex).fields(line)) for line in lines] == out.removesuffix("\n").split("\n")
+    fields = [[field or "" for field in Separator(regex).fields(line)] for line in lines]
+    assert ["\x01".join(found) for found in fields] == out.removesuffix("\n").split("\n")
 
 
 @pytest.mark.parametrize(
@@ -224,12 +236,42 @@ def test_an_empty_input_is_no_error(csv2vw: Run) -> None:
     assert csv2vw("--upstream", "in.csv") == (0, "", "")
 
 
-def test_verbose_tells_the_columns_on_stderr_only(csv2vw: Run) -> None:
-    assert csv2vw("-v", "-h", "2", "in.csv", **{"in": PLAIN[0]}) == (
-        0,
-        PLAIN[1],
-        "csv2vw: in.csv: 3 columns, label column 2 ('y')\n",
-    )
+def test_verbose_says_what_the_script_said_on_stderr_only(csv2vw: Run) -> None:
+    assert csv2vw("-v", "-h", "2", "in.csv", **{"in": PLAIN[0]}) == (0, PLAIN[1], "LabelColArg=2 @ARGV=(in.csv)\n")
+
+
+def test_an_empty_separator_is_the_default_one(csv2vw: Run) -> None:
+    assert csv2vw("-h", "-s", "", "2", "in.csv", **{"in": PLAIN[0]})[1] == PLAIN[1]
+
+
+def test_a_group_that_matched_nothing_is_no_feature(csv2vw: Run) -> None:
+    assert csv2vw("-s", "(,)|;", "0", "in.csv", **{"in": "1;2,3\n"})[1] == "1 1|f 2:2 3=, 4:3\n"
+    assert csv2vw("--upstream", "-H", "-s(,)|;", "-l", "0", "in.csv")[1] == "1 0| 2:2 3=, 4:3\n"
+    assert csv2vw("--upstream", "-H", "-s(,)|;", "-l", "0", "-e", "in.csv")[0] == 1
+
+
+def test_exact_passes_over_what_perl_passed_over(csv2vw: Run) -> None:
+    code, out, err = csv2vw("--exact", "-hz", "2", "nowhere.csv", "in.csv", **{"in": PLAIN[0]})
+    assert (code, out) == (0, PLAIN[1])
+    assert "Unknown option: z\n" in err
+    assert "nowhere.csv" in err
+    assert csv2vw("--exact", "0", "nowhere.csv")[:2] == (0, "")
+
+
+def test_exact_ends_where_the_python_script_ended(csv2vw: Run) -> None:
+    assert csv2vw("--exact", "--upstream", "nowhere.csv")[:2] == (1, "")
+    assert csv2vw("--exact", "--upstream", "-l", "0", stdin=b"y\n1\n")[:2] == (1, "")
+
+
+@pytest.mark.parametrize(("content", "code"), [("a,b\n", 25), ("a,b\n1,2\n", 25), ("a,b", 255), ("\n", 25)])
+def test_no_label_column_ends_with_the_number_that_perl_ended_with(csv2vw: Run, content: str, code: int) -> None:
+    assert csv2vw("9", "in.csv", **{"in": content})[:2] == (code, "")
+    assert csv2vw("9", stdin=content.encode())[:2] == (255, "")
+
+
+def test_upstream_takes_a_file_whose_name_is_a_number(csv2vw: Run) -> None:
+    (csv2vw.folder / "3").write_text("a,y\n7,1\n")
+    assert csv2vw("--upstream", "-l", "1", "3")[:2] == (0, "1 1| a:7\n")
 
 
 def test_upstream_leaves_rows_without_features_and_labels_standing(csv2vw: Run) -> None:
@@ -277,7 +319,7 @@ def test_memory_stays_constant_over_values_that_never_repeat(monkeypatch: pytest
     tracemalloc.start()
     for start in range(0, 60_000, 2000):
         text = "\n".join(f"{n}x,{n / 7},NA{n},{n % 2}" for n in range(start, start + 2000))
-        for _ in conversion.convert(text, start == 0):
+        for _ in conversion.convert(Chunk("in.csv", text, start == 0)):
             pass
         peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()

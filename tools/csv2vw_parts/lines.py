@@ -15,25 +15,30 @@ STDIN = "-"
 
 
 class Chunk:
-    """Whole lines of a file, without the last one's newline, and whether they are its first."""
+    """Whole lines of a file, without the last one's newline; whether they are its first, and end in a newline."""
 
-    __slots__ = ("begins_file", "path", "text")
+    __slots__ = ("begins_file", "is_ended", "path", "text")
 
-    def __init__(self, path: str, begins_file: bool, text: str) -> None:
+    def __init__(self, path: str, text: str, begins_file: bool, is_ended: bool = True) -> None:
         self.path = path
-        self.begins_file = begins_file
         self.text = text
+        self.begins_file = begins_file
+        self.is_ended = is_ended
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """Raise ConversionStopped (2) for the first of the files that is not there."""
+    for path in paths:
+        if path != STDIN and not os.path.exists(path):  # noqa: PTH110 (pathlib takes longer to import than all of this)
+            raise ConversionStopped(f"csv2vw: cannot read {path!r}: No such file or directory")
 
 
 def read_chunks(paths: Sequence[str]) -> Iterator[Chunk]:
     """Yield the lines of all files, as many at once as are there: a pipe's lines come when they come.
 
     Reads standard input where `paths` is empty or a path is "-". Raises ConversionStopped (2) for a file that
-    cannot be read, and before anything is read if it is not there at all.
+    cannot be read.
     """
-    for path in paths:
-        if path != STDIN and not os.path.exists(path):  # noqa: PTH110 (pathlib takes longer to import than all of this)
-            raise ConversionStopped(f"csv2vw: cannot read {path!r}: No such file or directory")
     for path in paths or [STDIN]:
         with _opened(path) as stream:
             yield from _chunks(path, stream)
@@ -55,7 +60,7 @@ def _chunks(path: str, stream: BufferedReader) -> Iterator[Chunk]:
         if end < 0:
             rest += data
             continue
-        yield Chunk(path, begins_file, (rest + data[:end]).decode("latin-1"))
+        yield Chunk(path, (rest + data[:end]).decode("latin-1"), begins_file)
         rest, begins_file = data[end + 1 :], False
     if rest:
-        yield Chunk(path, begins_file, rest.decode("latin-1"))
+        yield Chunk(path, rest.decode("latin-1"), begins_file, is_ended=False)

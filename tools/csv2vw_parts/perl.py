@@ -9,13 +9,16 @@ from operator import itemgetter
 
 from tools.csv2vw_parts.columns import TABLE_ENTRIES, Labels, Marks
 from tools.csv2vw_parts.errors import ConversionStopped
+from tools.csv2vw_parts.lines import STDIN, Chunk
 from tools.csv2vw_parts.separator import Separator
 from tools.csv2vw_parts.tails import SAMPLED_ROWS, IrregularRow, Tails, best_cut
 
 BLOCK_VALUES = 4096
 """Values converted at once: few enough to stay in the processor's cache."""
 OUT_OF_RANGE_EXIT = 25
-"""What the Perl script's `die` left as its exit code."""
+"""What the Perl script's `die` left as its exit code: the last error of the system, here that a file is no terminal."""
+NO_ERROR_EXIT = 255
+"""The same where the system had reported none: from standard input, or at the end of a file of one unended line."""
 
 
 class Conversion:
@@ -38,16 +41,17 @@ class Conversion:
         self._marks: list[Marks] = []
         self._tails: Tails
 
-    def convert(self, text: str, begins_file: bool) -> Iterator[str]:
-        """Yield the VW lines of these rows, many in one string. Raises ConversionStopped (25) for the label column.
+    def convert(self, chunk: Chunk) -> Iterator[str]:
+        """Yield the VW lines of these rows, many in one string. Raises ConversionStopped for the label column.
 
-        With a header the first line of all is that; a later file may repeat it or leave it out.
+        With a header the first line of all is that; a later file that repeats it is warned of, as it is a row there.
         """
-        lines = self._separator.unified(text).split("\n")
-        if not self.names:
-            lines = self._take_columns(lines)
-        elif begins_file and self._has_header and lines[0] == self._header_line:
-            lines = lines[1:]
+        lines = self._separator.unified(chunk.text).split("\n")
+        if not self._marks:
+            lines = self._take_columns(lines, chunk)
+        elif chunk.begins_file and self._has_header and lines[0] == self._header_line:
+            what = "its first line repeats the header and is a row here, as in the Perl script"
+            self._warn(f"{chunk.path}: {what}; csv2vw --label NAME FILE... reads a header in every file")
         if self._separator.plain is None:
             yield "".join(map(self.row, lines))
             return
@@ -62,25 +66,28 @@ class Conversion:
         """The VW line of one row, of whatever width: short rows lack features, further fields are ignored."""
         fields = self._separator.fields(line)
         if self.label < len(fields):
-            label = self._labels[fields[self.label]]
+            label = self._labels[fields[self.label] or ""]
         else:
             label = self._labels[""]
             self._warn_unlabelled(len(fields), label)
-        features = [marks[value] + value for marks, value in zip(self._marks, fields, strict=False)]
+        cells = zip(self._marks, fields, strict=False)
+        features = ["" if value is None else marks[value] + value for marks, value in cells]
         del features[self.label : self.label + 1]
         row = self._next_row
         self._next_row += 1
         return f"{label} {row}|f{''.join(features)}\n"
 
-    def _take_columns(self, lines: list[str]) -> list[str]:
+    def _take_columns(self, lines: list[str], chunk: Chunk) -> list[str]:
         fields = self._separator.fields(lines[0])
         last = len(fields) - 1
         index = self.label if self.label >= 0 else self.label + len(fields)
         if not 0 <= index <= last:
             message = f"Label Column: {self.label} is out of range for [0 .. {last}]"
-            raise ConversionStopped(message, OUT_OF_RANGE_EXIT)
+            has_errno = chunk.path != STDIN and (len(lines) > 1 or chunk.is_ended)
+            raise ConversionStopped(message, OUT_OF_RANGE_EXIT if has_errno else NO_ERROR_EXIT)
         self.label = index
-        self.names = fields if self._has_header else [str(column) for column in range(len(fields))]
+        names = [name or "" for name in fields]
+        self.names = names if self._has_header else [str(column) for column in range(len(fields))]
         entries = max(64, TABLE_ENTRIES // len(fields))
         self._marks = [Marks(name, entries) for name in self.names]
         self._tails = self._cut_at(last)

@@ -1,75 +1,75 @@
 """The grammar and the rows of Vowpal Wabbit's current Python script: `<label> <tag>| name:value name=value`."""
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, NoReturn
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from typing import NoReturn
 
 from tools.csv2vw_parts.columns import LONGEST_KEPT
 from tools.csv2vw_parts.errors import ConversionStopped
-from tools.csv2vw_parts.lines import Chunk, read_chunks
-from tools.csv2vw_parts.separator import plain_characters
 
 VALUES_KEPT = 1 << 12
 BAD_INPUT_EXIT = 1
+STDIN = "-"
+
+Fields = Sequence[str | None]
+"""The fields of a line: None where the separator is an expression with a group that matched nothing."""
 
 
-class Options(NamedTuple):
-    """The command line, understood. Columns count from 0, or from -1 backwards."""
-
-    split: Callable[[str], list[str]]
-    label: int | None
-    tag: int | None
-    ignored: tuple[int, ...]
-    has_header: bool
-    names_are_numbers: bool
-    keeps_zeros: bool
-    is_binary: bool
-    is_verbose: bool
-    files: list[str]
-
-
-def run(arguments: list[str]) -> Iterator[bytes]:
+def run(arguments: list[str], is_exact: bool) -> Iterator[bytes]:
     """Yield VW text for the last of the files, or standard input.
 
-    Raises ConversionStopped with 2 for wrong arguments, with 1 for a row or a column number that does not fit.
+    Raises ConversionStopped with 2 for wrong arguments, with 1 for a row, a byte or a column number that does not fit.
+    With `is_exact` wrong use is 1 where the script had it so, and standard input is refused, as the script fails on it.
     """
-    options = _options(arguments)
-    if len(options.files) > 1:
-        sys.stderr.write(f"csv2vw: --upstream reads only the last of {len(options.files)} files\n")
-    conversion = Conversion(options)
-    for chunk in read_chunks(options.files[-1:]):
-        yield from conversion.convert(_universal_lines(chunk))
-        sys.stdout.flush()
+    options, operands = _parser().parse_known_args(arguments)
+    wrong_use = 1 if is_exact else 2
+    files, ignored = _operands([operand for operand in operands if operand != "--"], wrong_use)
+    try:
+        split_at = re.compile(options.s)
+    except re.error as error:
+        message = f"csv2vw: -s: {options.s!r} is not a regular expression: {error}"
+        raise ConversionStopped(message, wrong_use) from error
+    if is_exact and files[-1:] in ([], [STDIN]):
+        raise ConversionStopped("csv2vw: --exact: the Python script reads no standard input; name a FILE", 1)
+    if len(files) > 1:
+        sys.stderr.write(f"csv2vw: --upstream reads only the last of {len(files)} files\n")
+    with _opened(files[-1] if files else STDIN, wrong_use) as stream:
+        options.input_file = stream
+        if options.v:
+            _say(f"args={options}\nother_args={operands}\nignore_cols={ignored}")
+        yield from Conversion(options, ignored, split_at).convert(stream)
 
 
-def is_float(value: str) -> bool:
-    """Whether Python reads it as a number.
+def is_float(value: str | None) -> bool:
+    """Whether Python reads it as a number. Raises TypeError for None, as `float` does.
 
     >>> [is_float(value) for value in ("1_000", " 5", "NaN", "", "5 5")]
     [True, True, True, False, False]
     """
     try:
-        float(value)
+        float(value)  # type: ignore[arg-type]
     except ValueError:
         return False
     return True
 
 
-class Features(dict[str, str]):
+class Features(dict[str | None, str]):
     """Value of a column -> its text in a VW line, which is empty for a value that is left out. Emptied when full."""
 
-    def __init__(self, name: str, keeps_zeros: bool) -> None:
+    def __init__(self, name: str, leaves_out_zeros: bool) -> None:
         super().__init__()
         self._name = name
-        self._left_out = () if keeps_zeros else ("", "0")
+        self._left_out = ("", None, "0") if leaves_out_zeros else ()
 
-    def __missing__(self, value: str) -> str:
+    def __missing__(self, value: str | None) -> str:
         text = "" if value in self._left_out else f" {self._name}{':' if is_float(value) else '='}{value}"
         if len(self) >= VALUES_KEPT:
             self.clear()
-        if len(value) <= LONGEST_KEPT:
+        if value is None or len(value) <= LONGEST_KEPT:
             self[value] = text
         return text
 
@@ -77,55 +77,61 @@ class Features(dict[str, str]):
 class Conversion:
     """The state of a run: columns from the first line, label classes, the line number. `convert` is its only writer."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: argparse.Namespace, ignored: list[int], split_at: re.Pattern[str]) -> None:
         self._options = options
-        self._line = 0
+        self._ignored = ignored
+        self._split_at = split_at
         self._classes: dict[str, str] = {}
         self._width = 0
 
-    def convert(self, lines: list[str]) -> Iterator[bytes]:
+    def convert(self, stream: TextIOWrapper) -> Iterator[bytes]:
         """Yield the VW lines of these rows, each as soon as it is done. Raises ConversionStopped (1)."""
-        if not self._width:
-            self._take_columns(self._options.split(lines[0]))
-            if self._options.has_header:
-                lines = lines[1:]
-                self._line = 1
-        for line in lines:
-            yield self._row(line).encode("utf-8", "surrogateescape")
-            self._line += 1
-
-    def _row(self, line: str) -> str:
-        fields = self._options.split(line)
+        number = -1
         try:
-            label = "" if self._label is None else self._label_text(fields[self._label])
-            tag = str(self._line) if self._tag is None else fields[self._tag]
+            for number, raw in enumerate(stream):
+                line = raw.rstrip("\r\n")
+                fields = self._split_at.split(line)
+                if self._options.v:
+                    _say(f"f: {fields}")
+                if number == 0:
+                    self._take_columns(fields)
+                if number or not self._options.header:
+                    yield self._row(number, line, fields).encode()
+        except UnicodeDecodeError as error:
+            where = f"{stream.name}: after line {number}: not UTF-8: {error.object[error.start : error.start + 8]!r}"
+            advice = "csv2vw --label NAME --encoding iso-8859-1 FILE reads other encodings"
+            raise ConversionStopped(f"csv2vw: {where}; {advice}", BAD_INPUT_EXIT) from error
+
+    def _row(self, number: int, line: str, fields: Fields) -> str:
+        try:
+            label = "" if self._options.l is None else self._label_text(fields[self._options.l])
+            tag = number if self._options.i is None else fields[self._options.i]
             features = [column[fields[index]] for index, column in self._features]
-        except IndexError as error:
-            message = f"Bad input (expecting {self._width} fields, found {len(fields)}): list index out of range"
-            raise ConversionStopped(f"Line {self._line}: [{line}]: {message}", BAD_INPUT_EXIT) from error
+        except (IndexError, TypeError) as error:
+            message = f"Bad input (expecting {self._width} fields, found {len(fields)}): {error}"
+            raise ConversionStopped(f"Line {number}: [{line}]: {message}", BAD_INPUT_EXIT) from error
         return f"{label} {tag}|{''.join(features)}\n"
 
-    def _label_text(self, value: str) -> str:
-        if value == "0" and self._options.is_binary:
+    def _label_text(self, value: str | None) -> str:
+        if value == "0" and self._options.b:
             return "-1"
-        if not value or is_float(value):
-            return value
-        return self._classes.setdefault(value, str(len(self._classes) + 1))
+        if value == "" or is_float(value):
+            return str(value)
+        return self._classes.setdefault(str(value), str(len(self._classes) + 1))
 
-    def _take_columns(self, fields: list[str]) -> None:
-        options = self._options
-        self._width = len(fields)
-        self._label = self._index("Label", options.label)
-        self._tag = self._index("Id", options.tag)
-        dropped = {self._label, self._tag, *(self._index("Ignored", column) for column in options.ignored)}
-        named = options.has_header and not options.names_are_numbers
-        self._features = [
-            (index, Features(field if named else str(index), options.keeps_zeros))
-            for index, field in enumerate(fields)
-            if index not in dropped
-        ]
-        if options.is_verbose:
-            sys.stderr.write(f"csv2vw: {self._width} columns, label {self._label}, id {self._tag}\n")
+    def _take_columns(self, fields: Fields) -> None:
+        options, last = self._options, len(fields) - 1
+        self._width = last + 1
+        self._tell(f"line 0: last_idx={last} feature_idxs={list(range(last + 1))}")
+        options.l = self._index("Label", options.l)
+        options.i = self._index("Id", options.i)
+        removed = [column for column in (options.l, options.i) if column is not None]
+        removed += [column for number in self._ignored if (column := self._index("Ignore", number)) is not None]
+        names = list(fields) if options.header and not options.n else list(range(last + 1))
+        indexes = [index for index in range(last + 1) if index not in removed]
+        self._features = [(index, Features(str(names[index]), options.e)) for index in indexes]
+        self._tell(f"args.l: {options.l}\nargs.i: {options.i}\nignore_cols: {self._ignored}\nremove_idxs: {removed}")
+        self._tell(f"feature_names: {names}\nsubset: feature_idxs: {indexes}")
 
     def _index(self, role: str, column: int | None) -> int | None:
         if column is None:
@@ -136,31 +142,43 @@ class Conversion:
             raise ConversionStopped(message, BAD_INPUT_EXIT)
         return index
 
+    def _tell(self, text: str) -> None:
+        if self._options.v:
+            _say(text)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _operands(operands: list[str], wrong_use: int) -> tuple[list[str], list[int]]:
+    """Files and columns to ignore: what is there is a file, also where its name is a number."""
+    files, ignored = [], []
+    for operand in operands:
+        if operand == STDIN or os.path.exists(operand):  # noqa: PTH110
+            files.append(operand)
+        elif re.fullmatch(r"[+-]?[0-9]+", operand):
+            ignored.append(int(operand))
+        elif operand.startswith("-"):
+            message = f"csv2vw: unknown option {operand!r}; csv2vw --upstream --help lists the options"
+            raise ConversionStopped(message, wrong_use)
+        else:
+            raise ConversionStopped(f"csv2vw: cannot read {operand!r}: No such file or directory", wrong_use)
+    return files, ignored
+
+
+def _opened(path: str, wrong_use: int) -> TextIOWrapper:
+    try:
+        if path == STDIN:
+            return open(sys.stdin.fileno(), encoding="UTF-8", closefd=False)
+        return open(path, encoding="UTF-8")  # noqa: PTH123
+    except OSError as error:
+        raise ConversionStopped(f"csv2vw: cannot read {path!r}: {error.strerror}", wrong_use) from error
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConversionStopped(f"csv2vw: error: {message}; csv2vw --upstream --help lists the options")
-
-
-def _options(arguments: list[str]) -> Options:
-    parsed, operands = _parser().parse_known_args(arguments)
-    unknown = [operand for operand in operands if re.fullmatch(r"-(?!-$|[0-9]+$).+", operand)]
-    if unknown and "--" not in operands:
-        raise ConversionStopped(f"csv2vw: unknown option {unknown[0]!r}; csv2vw --upstream --help lists the options")
-    operands = [operand for operand in operands if operand != "--"]
-    ignored = [operand for operand in operands if re.fullmatch(r"[+-]?[0-9]+", operand)]
-    return Options(
-        split=_splitter(parsed.s),
-        label=parsed.label,
-        tag=parsed.i,
-        ignored=tuple(map(int, ignored)),
-        has_header=not parsed.H,
-        names_are_numbers=parsed.n,
-        keeps_zeros=parsed.e,
-        is_binary=parsed.b,
-        is_verbose=parsed.v,
-        files=[operand for operand in operands if operand not in ignored],
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -171,30 +189,22 @@ def _parser() -> argparse.ArgumentParser:
         epilog="IGNORED_COLUMN is left out; columns count from 0, or from -1 backwards. "
         "Text labels become classes 1..k. Example: csv2vw --upstream -l -1 iris.csv | vw --oaa 3",
     )
-    parser.add_argument("-v", action="store_true", help="say on standard error which columns were found; default: no")
-    parser.add_argument("-s", metavar="REGEX", default=",", help="regular expression between fields; default: ','")
-    parser.add_argument("-H", action="store_true", help="the first line is data; default: it names the columns")
-    parser.add_argument("-n", action="store_true", help="column numbers as names; default: only without a header")
-    parser.add_argument("-e", action="store_true", help="keep features that are empty or 0; default: leave them out")
-    parser.add_argument("-b", action="store_true", help="write the label 0 as -1; default: as it is")
-    parser.add_argument("-i", metavar="COLUMN", type=int, help="column of the example's id; default: the line's number")
-    label = ("-l", "-L", "--label", "--labelcol")
-    parser.add_argument(*label, dest="label", metavar="COLUMN", type=int, help="column of the label; default: none")
+
+    def add(*names: str, dest: str, default: object = False, action: str = "store_true", says: str) -> None:
+        parser.add_argument(*names, dest=dest, action=action, default=default, help=says)
+
+    def add_column(*names: str, dest: str, says: str) -> None:
+        parser.add_argument(*names, dest=dest, metavar="COLUMN", type=int, help=says)
+
+    add("-v", "--verbose", dest="v", says="say on standard error what is read; default: no")
+    separator = "regular expression between fields; default: ','"
+    parser.add_argument("-s", "--sep", "--separator", dest="s", metavar="REGEX", default=",", help=separator)
+    header = "the first line is data; default: it names the columns"
+    add("-H", "--hdr", "--header", dest="header", default=True, action="store_false", says=header)
+    keeps = "keep features that are empty or 0; default: leave them out"
+    add("-e", "--empty", dest="e", default=True, action="store_false", says=keeps)
+    add("-n", "--num", "--numeric", dest="n", says="column numbers as names; default: only without a header")
+    add("-b", "--binary", dest="b", says="write the label 0 as -1; default: as it is")
+    add_column("-i", "--id", "--idcol", dest="i", says="column of the example's id; default: the line's number")
+    add_column("-l", "-L", "--label", "--labelcol", dest="l", says="column of the label; default: none")
     return parser
-
-
-def _splitter(separator: str) -> Callable[[str], list[str]]:
-    plain = plain_characters(separator)
-    if len(plain) == 1:
-        return lambda line: line.split(plain)
-    try:
-        split_at = re.compile(separator)
-    except re.error as error:
-        raise ConversionStopped(f"csv2vw: -s: {separator!r} is not a regular expression: {error}") from error
-    return lambda line: [field or "" for field in split_at.split(line)]
-
-
-def _universal_lines(chunk: Chunk) -> list[str]:
-    """The lines as Python's text files give them: UTF-8, and ended by CR LF or a lone CR as well."""
-    text = chunk.text.encode("latin-1").decode("utf-8", "surrogateescape")
-    return text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n").split("\n")

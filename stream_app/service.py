@@ -16,6 +16,7 @@ from checkpoints.lineage import lineage, resolve
 from checkpoints.manifest import Hole
 from stream_app import wiring
 from stream_app.config import Settings
+from stream_app.history import check_live, is_live
 from stream_app.journal import Journal
 from stream_app.remembered import RememberedEvents
 from stream_app.serving import Serving
@@ -328,6 +329,7 @@ class Service:
         await self._settle()
         model_id = await self.named(wanted.id)
         checkpoint = await asyncio.to_thread(self.store.load, model_id)
+        check_live(checkpoint)
         if wanted.replay:
             rolled_back = self.trainer.replayed_from(checkpoint, wanted.exceptions)
             await self._check_readable(checkpoint.manifest.position)
@@ -361,6 +363,7 @@ class Service:
         head = self.store.head()
         if head is not None:
             checkpoint = self.store.load(head)
+            check_live(checkpoint)
             self.trainer.restore(checkpoint)
             is_rollback = checkpoint.manifest.parent is not None and not checkpoint.manifest.since_parent.records
             self._rollback = head if is_rollback else None
@@ -372,7 +375,8 @@ class Service:
         if self.settings.source.retain_s is None and self.settings.source.retain_bytes is None:
             return
         try:
-            kept = [summary.manifest for summary in lineage(self._head, self.store.list()) if summary.manifest]
+            line = lineage(self._head, self.store.list())
+            kept = [manifest for summary in line if (manifest := summary.manifest) is not None and is_live(manifest)]
             if kept:
                 self.source.release(kept[-1].position)
         except (CheckpointError, SourceError) as error:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from checkpoints.checkpoint import Checkpoint
-from checkpoints.manifest import Hole, LearnerSpec, Manifest, Model
+from checkpoints.manifest import Backfill, Hole, LearnerSpec, Manifest, Model
 from formats.example import Dead, Example
 from formats.format import Format
 from learners.learner import Column, Learner, LearnerError, Learnt
@@ -106,6 +106,8 @@ class Trainer:
         self._ahead: list[Hole] = []
         self._order_lost_at: Position | None = None
         self._stretches = [OpenStretch(None)] if is_kept else []
+        self.backfill: Backfill | None = None
+        """The files learnt from, as the next manifests say it; whoever reads files says it."""
         self.observer: Callable[[Learnt], None] | None = None
 
     @property
@@ -182,6 +184,7 @@ class Trainer:
         self._holes = list(manifest.holes)
         self._ahead = list(manifest.except_)
         self._order_lost_at = manifest.order_lost_at
+        self.backfill = manifest.backfill
         self._stretches = [OpenStretch(checkpoint.id)]
         self.is_whole = True
 
@@ -214,6 +217,15 @@ class Trainer:
                     f"is {hole.partition}:{position[hole.partition]}: roll back to an older one"
                 )
         return self._derived(checkpoint, checkpoint.blobs, position, [], [*checkpoint.manifest.except_, *exceptions])
+
+    def finished(self, checkpoint: Checkpoint, backfill: Backfill) -> Checkpoint:
+        """A checkpoint whose position counts in files, with everything learnt, at the beginning of the live stream.
+
+        Changes nothing: save it, then `restore` it. Raises TrainerError for a checkpoint that does not fit.
+        """
+        derived = self._derived(checkpoint, checkpoint.blobs, backfill.live_from, [], [])
+        manifest = msgspec.structs.replace(derived.manifest, backfill=backfill)
+        return Checkpoint.of(manifest, derived.blobs)
 
     def order_is_lost(self) -> None:
         """From here on events are learnt once each, but in an order of our own: manifests say so from now on."""
@@ -297,6 +309,7 @@ class Trainer:
             holes=list(self._holes),
             except_=list(self._ahead),
             exact_resume=traits.exact_resume,
+            backfill=self.backfill,
         )
 
     def _derived(

@@ -6,7 +6,7 @@ micro-batch is parsed at once, then each example is learnt, read and finished. A
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import pylibvw
 
 from formats.example import Example, LabelKind
 from formats.vw_text import Section, sections, unescape
-from learners.learner import Answer, Column, Contribution, LearnerError, Learnt, Rejected, Traits
+from learners import vw_weights
+from learners.learner import Answer, Audit, Column, Contribution, LearnerError, Learnt, Name, Rejected, Traits, Weights
 from learners.vw_arguments import VWArguments
 
 Console = Callable[[str], None]
@@ -28,21 +29,16 @@ _MODEL_DIR = "/dev/shm"
 class VW:
     """`Learner` for any arguments of Vowpal Wabbit that learn from examples one by one.
 
-    `progress` is VW's `-P`, `predictions` the file of its `-p`. With a `console`, VW's own header, table and summary
-    (after `finish`) go there.
+    With a `console` it is a bounded run, which `finish` ends: VW's own header, table and summary go there, and VW
+    itself writes the files that `reports` names, such as `-p FILE`, as on its command line.
     Raises LearnerError for arguments that VW refuses, or that would leave the stream, the process or the machine.
     """
 
-    def __init__(
-        self,
-        arguments: str = "",
-        progress: str | None = None,
-        console: Console | None = None,
-        predictions: str | None = None,
-    ) -> None:
+    def __init__(self, arguments: str = "", console: Console | None = None, reports: Sequence[str] = ()) -> None:
         self._arguments = VWArguments(arguments)
-        self._reporting = ["-P", progress] if progress else []
-        self._reporting += ["-p", predictions] if predictions else []
+        self._is_bounded = console is not None
+        # VW ends a pass only over a source of its own: an empty one.
+        self._reports = [*reports, "-d", os.devnull] if self._is_bounded else []
         self._log = _Log(console)
         self._open([])
         self.traits = self._traits(arguments)
@@ -127,14 +123,55 @@ class VW:
             rows.append(Contribution("(interactions)", 1.0, rest, rest))
         return sorted(rows, key=lambda row: -abs(row.contribution))
 
+    def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
+        return vw_weights.weights(self._model(), names, examples)
+
+    def audit(self, example: Example) -> Audit:
+        if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
+            raise LearnerError("audit: only a VW learner with a single scalar score can be audited")
+        line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
+        self._vw.predict(line)
+        return vw_weights.audit(self._model(), example, line.get_partial_prediction())
+
     def finish(self) -> None:
-        """End learning, and have VW print its summary on the console. Nothing else may be called afterwards."""
+        """End the pass and learning, and have VW print its summary and write its files. Nothing may be called after."""
+        if self._is_bounded:
+            self._vw.run_parser()
         self._vw.finish()
+
+    def _model(self) -> vw_weights.VWModel:
+        vw = self._vw
+        return vw_weights.VWModel(
+            vw.get_arguments(), self._readable(), self._hashed, vw.get_weight, vw.num_weights(), vw.get_stride()
+        )
+
+    def _readable(self) -> str:
+        """VW's own readable model: written by another VW that has the same state and learns nothing."""
+        with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
+            path, readable = Path(folder, "model"), Path(folder, "readable")
+            path.write_bytes(self.state())
+            extra = ["--preserve_performance_counters", "-i", str(path), "--readable_model", str(readable)]
+            pylibvw.vw([*self._arguments.for_restore(), *extra], _Log(None).binding).finish()
+            return readable.read_text(errors="surrogateescape")
+
+    def _hashed(self, line: bytes) -> vw_weights.Hashed:
+        example = pylibvw.example(self._vw, self._label_type, _unlabelled(line))
+        spaces = [example.namespace(place) for place in range(example.num_namespaces())]
+        return [
+            (
+                char,
+                [
+                    (example.feature(char, place), example.feature_weight(char, place))
+                    for place in range(example.num_features_in(char))
+                ],
+            )
+            for char in spaces
+        ]
 
     def _open(self, extra: list[str]) -> None:
         try:
-            command = self._arguments.for_restore() if extra else self._arguments.tokens
-            self._vw: Any = pylibvw.vw([*command, *self._reporting, *extra], self._log.binding)
+            command = self._arguments.for_restore() if extra else self._arguments.command
+            self._vw: Any = pylibvw.vw([*command, *self._reports, *extra], self._log.binding)
         except RuntimeError as error:
             raise LearnerError(f"VW: {error} (arguments: {self._arguments})") from error
         self._label_type = self._vw._get_label_type()

@@ -7,18 +7,19 @@ from learners.learner import LearnerError
 
 # Options that name files, read other input, end the process, or wait for a network peer.
 _REFUSED = {
-    "-d": "the data come from the source", "--data": "the data come from the source",
+    "-d": "the data come from the source: weir train FILE", "--data": "the data come from the source: weir train FILE",
     "--daemon": "weir serve is the daemon", "--port": "weir serve is the daemon",
     "-i": "models come from checkpoints", "--initial_regressor": "models come from checkpoints",
     "-f": "models go to checkpoints", "--final_regressor": "models go to checkpoints",
     "--save_per_pass": "models go to checkpoints", "--predict_only_model": "it could not be learnt on",
     "-c": "a stream has no cache", "--cache": "a stream has no cache", "--cache_file": "a stream has no cache",
     "-k": "a stream has no cache", "--kill_cache": "a stream has no cache",
-    "--passes": "a stream is passed once", "--help": "see the documentation of VW",
+    "--passes": "a stream is passed once", "--examples": "a stream has no end", "--help": "see the documentation of VW",
     "-h": "see the documentation of VW", "--version": "see weir --version",
-    "--active": "it waits for a network peer", "--span_server": "it waits for a network peer",
+    "--span_server": "it waits for a network peer",
     "--json": "set events.format instead", "--dsjson": "set events.format instead",
-    "--csv": "set events.format instead", "--lda": "the binding cannot feed it",
+    "--csv": "set events.format instead", "--flatbuffer": "set events.format instead",
+    "--lda": "the binding cannot feed it",
     "-p": "use --predictions", "--predictions": "use --predictions",
     "-P": "use --progress", "--progress": "use --progress",
     "-t": "use weir predict", "--testonly": "use weir predict",
@@ -49,14 +50,19 @@ _STORED_LISTS = ("--ngram", "--skips", "--lrq", "--redefine", "--spelling")
 _CLASSES = ("--oaa", "--ect", "--log_multi", "--plt", "--recall_tree", "--oaa_subsample")
 
 
+def split_arguments(text: str) -> list[str]:
+    """The tokens of an argument string, as a shell would part them. Raises LearnerError for an unclosed quote."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise LearnerError(f"learner.args: {error}: {text!r}") from error
+
+
 class VWArguments:
     """An argument string, taken apart. Raises LearnerError for options that would leave the stream or the process."""
 
     def __init__(self, text: str) -> None:
-        try:
-            self.tokens = shlex.split(text)
-        except ValueError as error:
-            raise LearnerError(f"learner.args: {error}: {text!r}") from error
+        self.tokens = split_arguments(text)
         for token in self.tokens:
             option = token.partition("=")[0] if token.startswith("--") else token[:2]
             reason = _REFUSED.get(option)
@@ -66,6 +72,14 @@ class VWArguments:
 
     def __str__(self) -> str:
         return shlex.join(self.tokens)
+
+    @property
+    def command(self) -> list[str]:
+        """The tokens that VW is given. Quiet, it would not say that predictions are no numbers; `--active` would wait
+        for a network peer."""
+        given = [token for token in self.tokens if token != "--quiet"]
+        is_active = "--active" in self.options and "--no_daemon" not in self.options
+        return [*given, "--no_daemon"] if is_active else given
 
     def value(self, name: str, default: str) -> str:
         """The value of an option, in either way of writing it.
@@ -89,7 +103,7 @@ class VWArguments:
     def for_restore(self) -> list[str]:
         """The tokens without what the model file brings itself."""
         kept: list[str] = []
-        tokens = iter(self.tokens)
+        tokens = iter(self.command)
         for token in tokens:
             if token in _STORED_LISTS:
                 next(tokens, None)

@@ -27,11 +27,15 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VWTable:
-    """VW's own table and summary, as VW says them: only what names files is filled in, as the binding has no file."""
+    """VW's own table and summary, as VW says them: only what names files is filled in, as the binding has no file.
 
-    def __init__(self, err: TextIO, files: Sequence[str]) -> None:
+    What VW logs (`[warning] …`), always in one piece, is left out: VW writes that on standard output.
+    """
+
+    def __init__(self, err: TextIO, files: Sequence[str], is_quiet: bool = False) -> None:
         self._err = err
         self._files = files
+        self._is_quiet = is_quiet
         self._text = ""
         self._has_begun = False
         self._figures: dict[str, str] = {}
@@ -43,6 +47,8 @@ class VWTable:
 
     def write(self, text: str) -> None:
         """Take the next piece of VW's output."""
+        if text.startswith(_LOGGED):
+            return
         self._text += text
         if self._has_begun:
             *lines, self._text = self._text.split("\n")
@@ -71,8 +77,6 @@ class VWTable:
         )
 
     def _print(self, line: str) -> None:
-        if line.startswith(("[warning]", "[info]")):
-            return
         name, equals, value = line.partition(" = ")
         if equals:
             self._figures[name] = value
@@ -80,7 +84,8 @@ class VWTable:
             line = f"Reading datafile = {' '.join(self._files)}"
         elif name == "num sources":
             line = f"num sources = {len(self._files)}"
-        self._err.write(f"{line}\n")
+        if not self._is_quiet:
+            self._err.write(f"{line}\n")
 
 
 class OwnTable:
@@ -145,9 +150,12 @@ class _Totals(msgspec.Struct):
 
 Table = VWTable | OwnTable
 
+_LOGGED = ("[info] ", "[warning] ", "[error] ", "[critical] ")
+
 
 def _number(text: str | None) -> float | None:
+    """The figure without VW's remark that it is of held-out examples; None where there is none (`n.a.`)."""
     try:
-        return float(text) if text is not None else None
+        return float(text.removesuffix(" h")) if text is not None else None
     except ValueError:
         return None

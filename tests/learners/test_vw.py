@@ -31,7 +31,7 @@ def decoded(*events: object, reads: str = "text") -> list[Example]:
     "arguments",
     [
         "--help", "-h", "--version", "-d x", "-dx", "--data x", "--data=x", "--daemon", "--port 1", "-f x", "-fx",
-        "--final_regressor=x", "-i x", "--passes 3", "--passes=3", "-c", "-k", "--cache_file x", "--active", "-t",
+        "--final_regressor=x", "-i x", "--passes 3", "--passes=3", "-c", "-k", "--cache_file x", "--examples 3", "-t",
         "-p x", "-P 1", "-r x", "--raw_predictions=x", "--readable_model x", "--invert_hash x", "--audit", "-a",
         "--json", "--dsjson", "--csv", "--lda 3", "--pid_file x", "--foreground", "--sendto x", "--predict_only_model",
         "--save_per_pass", "--extra_metrics x", "-q ff --span_server x", "--output_feature_regularizer_text x",

@@ -1,6 +1,6 @@
 """The Learner seam: what learns. Knows examples; knows no stream, no checkpoint, no wire format."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -106,4 +106,64 @@ class Explains(Protocol):
 
     def explain(self, example: Example) -> list[Contribution]:
         """Contributions that sum to the raw score; largest magnitude first."""
+        ...
+
+
+Name = tuple[bytes, bytes]
+"""Namespace and name of a feature, as they stand in the VW text."""
+
+
+class Weight(msgspec.Struct, frozen=True):
+    """One weight that is not zero, under all names that are known to fall on it."""
+
+    names: list[str]
+    index: int | None
+    """None for learners that know names alone."""
+    weight: float
+    printed: str
+    """The weight, and what stands beside it, as the learner's own tool prints it."""
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """All weights that are not zero, in the learner's own order; and what must be known about their names."""
+
+    weights: list[Weight]
+    remarks: list[str]
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """A learner whose weights can be told by name."""
+
+    def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
+        """Every weight that is not zero, named from a dictionary of `names` and the features of `examples`.
+
+        Learns nothing. Raises LearnerError where this learner has no weights, or no names can be told.
+        """
+        ...
+
+
+class Audited(msgspec.Struct, frozen=True):
+    """One feature of an example: where it is hashed to, its value and weight, and how the learner's tool prints it."""
+
+    name: str
+    index: int
+    value: float
+    weight: float
+    printed: str
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What a prediction is made of, largest contribution first. `prediction` is the raw score."""
+
+    prediction: float
+    features: list[Audited]
+
+
+@runtime_checkable
+class Audits(Protocol):
+    """A learner that can list every feature of a prediction, interactions included."""
+
+    def audit(self, example: Example) -> Audit:
+        """Learns nothing. Raises LearnerError for learners without a single scalar score."""
         ...

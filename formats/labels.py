@@ -12,6 +12,8 @@ _KNOWN = 4_096
 _KEYWORDS = ("ca", "ccb", "slates")
 """Words that open a label in which the first number need not be a class."""
 
+_OPENING = (*_KEYWORDS, "shared")
+
 _EXPECTED: dict[LabelKind, str] = {
     "number": "a number",
     "class": "a whole number",
@@ -87,7 +89,7 @@ class Labels:
         text = _label_text(" ".join(tokens), "label")
         if self.kind == "bandit":
             _check_bandit_text(tokens)
-        return text, 1.0
+        return text, float(tokens[1]) if self.kind == "text" and _is_named(tokens) else 1.0
 
     def written(self, label: Label, importance: float) -> str:
         """The label as VW text, ready to stand before the first `|`."""
@@ -119,7 +121,7 @@ class Labels:
     def _multiclass(self, tokens: list[str]) -> tuple[Label, float]:
         if len(tokens) > 2:
             raise FormatError(f"label: expected a class and a weight, got {' '.join(tokens)!r}")
-        if not tokens[0].isascii() or not tokens[0].isdigit():
+        if not tokens[0].isascii() or not tokens[0].removeprefix("+").isdigit():
             raise FormatError(f"label: expected a class in digits alone, as VW reads it, got {shown(tokens[0])}")
         value = self._class(vw_number(tokens[0], "label"), "label")
         return value, weight(vw_number(tokens[1], "weight")) if len(tokens) == 2 else 1.0
@@ -163,11 +165,21 @@ def _label_text(raw: object, field: str) -> str:
     words = raw.split(" ")
     if not any(words) or words[0].startswith("'"):
         raise FormatError(f"{field}: expected VW label text, got {shown(raw)}")
+    if _is_named(words):
+        weight(vw_number(list(filter(None, words))[-1], f"{field}: weight"))
+        return raw
     is_keyed = words[0] in _KEYWORDS
     for word in filter(None, words):
         for part in word.split(","):
             _check_part(part, is_keyed, f"{field} {shown(raw)}")
     return raw
+
+
+def _is_named(words: list[str]) -> bool:
+    """Whether this is a class by its name (`--named_labels`) and a weight."""
+    name, *rest = filter(None, words)
+    is_name = set(name).isdisjoint(":,") and not _is_number(name) and name not in _OPENING
+    return is_name and len(rest) == 1 and _is_number(rest[0])
 
 
 def _check_part(part: str, is_keyed: bool, field: str) -> None:

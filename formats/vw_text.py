@@ -9,7 +9,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from formats.example import Dead, Decoded, Example, Features, FormatError, Label
+from formats.example import Dead, Decoded, Example, Features, FormatError, Label, Lines
 from formats.labels import Labels
 from formats.numbers import number, vw_number
 
@@ -25,6 +25,7 @@ _SEPARATORS = re.compile("[ \t]")
 _SUSPECT = re.compile(rb":(?!-?[0-9]{1,14}+[ \n|])(?!-?[0-9]{1,14}+\.[0-9]{0,14}+[ \n|])")
 # A weight of a namespace multiplies values: with one digit before the point, plain ones stay below MAX_NUMBER.
 _SUSPECT_WEIGHT = re.compile(rb"\|(?::|[^ \t|:\n]++:(?!-?[0-9](?:\.[0-9]{0,14}+)?[ \n|]))")
+_BOM = b"\xef\xbb\xbf"
 _CACHED_HEADS = 4096
 _CHUNK_BYTES = 1 << 18
 
@@ -60,6 +61,8 @@ class _Heads(dict[bytes, tuple[Label, float]]):
         self._labels = labels
 
     def __missing__(self, head: bytes) -> tuple[Label, float]:
+        if head.startswith(_BOM):
+            raise FormatError("byte order mark: only the exact parser takes it off")
         tokens, tag = _head_tokens(_text(head))
         label = self._labels.parse(tokens)
         if not tag and len(self) < _CACHED_HEADS:
@@ -81,14 +84,14 @@ class VwText:
         self._heads = _Heads(labels)
 
     def decode(self, payloads: Sequence[bytes]) -> Decoded:
-        if self._reads == "text" and not self._is_multiline and _is_plain(payloads):
+        if self._reads == "text" and not self._is_multiline and (text := _plain_text(payloads)):
             try:
                 heads = [self._heads[payload[: payload.index(b"|")]] for payload in payloads]
             except ValueError:  # no bar, or no such label: the exact parser says which and why
                 pass
             else:
-                pairs = zip(heads, payloads, strict=True)
-                return Decoded([Example(label, weight, text) for (label, weight), text in pairs], [])
+                labels, weights = zip(*heads, strict=True)
+                return Decoded(Lines(text, labels, weights), [])
         examples: list[Example] = []
         dead: list[Dead] = []
         for index, payload in enumerate(payloads):
@@ -99,14 +102,14 @@ class VwText:
         return Decoded(examples, dead)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Lines without their ends, empty ones left out; for multi-line learners groups that a blank line parts."""
+        """Lines without their ends, empty ones left out; for multi-line learners groups that an empty line parts."""
         if not self._is_multiline:
             yield from _lines(stream)
             return
         group: list[bytes] = []
         for raw in stream:
             line = raw.rstrip(b"\r\n")
-            if line.strip():
+            if line:
                 group.append(line)
             elif group:
                 yield b"\n".join(group)
@@ -127,8 +130,8 @@ class VwText:
         return _bytes(f"{text}{_tag_text(tag)}") + bar + rest
 
     def _exact(self, payload: bytes) -> Example:
-        lines = [line for raw in _text(payload).split("\n") if (line := raw.rstrip("\r")).strip()]
-        if not lines:
+        lines = [line for raw in payload.split(b"\n") if (line := _read_by_vw(raw))]
+        if not any(line.strip() for line in lines):
             raise FormatError("empty line: VW would learn from it as an example without features")
         if self._is_multiline:
             return self._group(payload, lines)
@@ -140,8 +143,12 @@ class VwText:
         return Example(label, weight, features=features)
 
     def _group(self, payload: bytes, lines: list[str]) -> Example:
+        if not all(line.strip() for line in lines):
+            raise FormatError("group: a line of blanks: VW would take it for an action; part groups by an empty line")
         parsed = [self._line(line) for line in lines]
         labels = [str(label) for label, _, _ in parsed if label is not None and not str(label).startswith("shared")]
+        if self._labels.kind == "bandit":
+            labels = [label for label in labels if ":" in label]
         if self._labels.kind == "bandit" and len(labels) > 1:
             raise FormatError(f"label: {len(labels)} actions of the group have one ({', '.join(labels)}); expected one")
         is_shared = lines[0].startswith("shared")
@@ -233,21 +240,38 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
         yield last
 
 
-def _is_plain(payloads: Sequence[bytes]) -> bool:
+def _plain_text(payloads: Sequence[bytes]) -> bytes:
+    """All lines joined, if nothing in them needs the exact parser; else nothing."""
     joined = b"\n".join([*payloads, b""])
     if joined.count(b"\n") != len(payloads) or b"\r" in joined or _SUSPECT.search(joined) is not None:
-        return False
-    return _SUSPECT_WEIGHT.search(joined) is None
+        return b""
+    return b"" if _SUSPECT_WEIGHT.search(joined) is not None else joined[:-1]
 
 
 def _head_tokens(head: str) -> tuple[list[str], str]:
-    """Tokens before the bar without the tag, and the tag: a last token that touches the bar or starts with a quote."""
-    if "\t" in head:
-        raise FormatError(f"tab before the first '|' in {head[:60]!r}: VW would take the label for a tag; use a blank")
+    """Tokens before the bar without the tag, and the tag: a last token that touches the bar or starts with a quote.
+
+    VW passes over what stands before a tab: that must not be a label.
+    """
+    passed, tab, rest = head.partition("\t")
+    if tab and ("\t" in rest or not rest.strip() or any(char.isdigit() for char in passed)):
+        raise FormatError(f"tab before the first '|' in {head[:60]!r}: VW would pass over what stands before it")
+    if tab:
+        head = rest
     tokens = [token for token in head.split(" ") if token]
     if tokens and (tokens[-1].startswith("'") or head[-1] != " "):
         return tokens[:-1], tokens[-1].removeprefix("'")
     return tokens, ""
+
+
+def _read_by_vw(raw: bytes) -> str:
+    """A line as VW's reader takes it: without its end, a byte order mark, and NULs after the number that ends it."""
+    line = _text(raw.rstrip(b"\r").removeprefix(_BOM))
+    if line.endswith("\0"):
+        shorter = line.rstrip("\0")
+        if ":" in shorter.split(" ")[-1]:
+            return shorter
+    return line
 
 
 def _tag_text(tag: str) -> str:

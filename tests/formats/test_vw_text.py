@@ -160,8 +160,8 @@ def test_a_line_end_across_two_reads_is_still_a_line_end(offset: int) -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_file_of_groups_is_cut_at_its_blank_lines(end: bytes) -> None:
-    data = end.join([b"", b"shared |s", b"|a", b"", b" ", b"|b", b"|c"])
+def test_a_file_of_groups_is_cut_at_its_empty_lines(end: bytes) -> None:
+    data = end.join([b"", b"shared |s", b"|a", b"", b"", b"|b", b"|c"])
     assert list(VwText(Labels("bandit"), is_multiline=True).split(io.BytesIO(data))) == [b"shared |s\n|a", b"|b\n|c"]
 
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup run test bench clean
+.PHONY: setup run test bench kafka clean
 
 setup: $(VENV)/.ready
 
@@ -23,6 +23,9 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m tools.bench --json bench.json
+
+kafka: setup
+	$(BIN)/python -m tools.kafka
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info

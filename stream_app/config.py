@@ -14,7 +14,7 @@ from stream_app.invalid import place_and_reason
 Task = Literal["binary", "regression", "multiclass", "bandit"]
 
 DEFAULT_FILE = "weir.toml"
-SECRETS = {("http", "token")}
+SECRETS = {("http", "token"), ("source", "kafka_password"), ("source", "kafka_key_password")}
 
 _DEFAULT_ARGS = {
     "binary": "--loss_function logistic --link logistic",
@@ -67,13 +67,21 @@ class EventSettings(_Section, frozen=True):
 
 
 class SourceSettings(_Section, frozen=True):
-    """`[source]`: where events come from. `batch` is the size of a micro-batch."""
+    """`[source]`: where events come from. `batch` is the size of a micro-batch.
+
+    `kafka` holds options of aiokafka; its secrets come from WEIR_SOURCE_KAFKA_PASSWORD, WEIR_SOURCE_KAFKA_KEY_PASSWORD,
+    or the same with _FILE, only.
+    """
 
     url: str = "log:data/log"
     partitions: int | None = None
     retain_s: float | None = None
     retain_bytes: int | None = None
     batch: int = 128
+    timeout_s: float = 10.0
+    kafka: dict[str, str | int | float | bool] = {}
+    kafka_password: str | None = None
+    kafka_key_password: str | None = None
 
 
 class CheckpointSettings(_Section, frozen=True):
@@ -233,6 +241,7 @@ def _check(settings: Settings, origin: str) -> None:
         "events.dedupe_window": settings.events.dedupe_window >= 0,
         "events.max_bytes": settings.events.max_bytes > 0,
         "source.batch": 1 <= settings.source.batch <= 1024,
+        "source.timeout_s": settings.source.timeout_s > 0,
         "source.partitions": settings.source.partitions is None or 1 <= settings.source.partitions <= 1024,
         "checkpoints.every_events": settings.checkpoints.every_events > 0,
         "checkpoints.every_s": settings.checkpoints.every_s > 0,

@@ -28,6 +28,8 @@ from stream_app.names import Names
 from stream_app.progressive import Progressive
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource
+from stream_app.sources.kafka import KafkaSource
+from stream_app.sources.kafka_topic import KafkaOptions
 from stream_app.sources.memory import MemorySource
 from stream_app.sources.source import Source
 from stream_app.trainer import DeadLetterBox, Identity, Parts, Trainer
@@ -161,13 +163,35 @@ def _file(settings: Settings, place: str, format_: Format) -> Source:
     return FileSource(place, split=format_.split)
 
 
+def _kafka(settings: Settings, place: str, format_: Format) -> Source:
+    source = settings.source
+    if settings.events.format == "csv" and not settings.events.columns:
+        raise ConfigError("events.columns: required for CSV from Kafka, whose rows have no header")
+    return KafkaSource(
+        place,
+        partitions=source.partitions,
+        max_record_bytes=settings.events.max_bytes,
+        options=KafkaOptions(
+            client=dict(source.kafka),
+            password=source.kafka_password,
+            key_password=source.kafka_key_password,
+            timeout_s=source.timeout_s,
+        ),
+    )
+
+
 def _memory(settings: Settings, place: str, format_: Format) -> Source:
     return MemorySource(partitions=settings.source.partitions or 1)
 
 
 LEARNERS: dict[str, Callable[[Settings], Learner]] = {"vw": _vw, "river": _river}
 FORMATS: dict[str, Callable[[Settings, Traits], Format]] = {"json": _json, "vw": _vw_text, "csv": _csv, "tsv": _tsv}
-SOURCES: dict[str, Callable[[Settings, str, Format], Source]] = {"log": _log, "file": _file, "memory": _memory}
+SOURCES: dict[str, Callable[[Settings, str, Format], Source]] = {
+    "log": _log,
+    "file": _file,
+    "kafka": _kafka,
+    "memory": _memory,
+}
 
 
 def _labels(settings: Settings, traits: Traits) -> Labels:

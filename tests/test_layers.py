@@ -22,7 +22,7 @@ ONLY_IN = {
     "vowpalwabbit": "learners/vw.py",
     "pylibvw": "learners/vw.py",
     "river": "learners/river.py",
-    "aiokafka": "stream_app/sources/kafka.py",
+    "aiokafka": "stream_app/sources/kafka",
     "faust": "stream_app/faust_app.py",
 }
 

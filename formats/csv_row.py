@@ -8,10 +8,9 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 from typing import BinaryIO
 
-from formats.example import Dead, Decoded, Example, FormatError, Label
+from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
 from formats.numbers import event_time, number, number_text, weight, written
 from formats.schema import Schema
@@ -69,15 +68,15 @@ class CsvRow:
         return self._columns
 
     def decode(self, payloads: Sequence[bytes]) -> Decoded:
-        decoded = Decoded([], [])
+        if len(payloads) <= BLOCK_ROWS:
+            return self._decode_block(payloads)
+        examples: list[Example] = []
+        dead: list[Dead] = []
         for first in range(0, len(payloads), BLOCK_ROWS):
-            block = payloads[first : first + BLOCK_ROWS]
-            examples = self._plain(block)
-            if examples is not None:
-                decoded.examples += examples
-            else:
-                self._decode_exactly(block, first, decoded)
-        return decoded
+            block = self._decode_block(payloads[first : first + BLOCK_ROWS])
+            examples += block.examples
+            dead += [Dead(first + one.index, one.reason) for one in block.dead]
+        return Decoded(examples, dead)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
         """Rows without their line ends; a quoted cell may span lines. A first row equal to the columns is a header."""
@@ -114,33 +113,36 @@ class CsvRow:
             bad = error.object[error.start : error.end]
             raise FormatError(f"{bad!r} cannot be written as {self._encoding} (see events.encoding)") from error
 
-    def _decode_exactly(self, payloads: Sequence[bytes], first: int, decoded: Decoded) -> None:
-        for index, payload in enumerate(payloads, first):
+    def _decode_block(self, payloads: Sequence[bytes]) -> Decoded:
+        lines = self._plain(payloads)
+        if lines is not None:
+            return Decoded(lines, [])
+        examples: list[Example] = []
+        dead: list[Dead] = []
+        for index, payload in enumerate(payloads):
             try:
-                decoded.examples.append(self._example(self._cells(payload)))
+                examples.append(self._example(self._cells(payload)))
             except FormatError as error:
-                decoded.dead.append(Dead(index, str(error)))
+                dead.append(Dead(index, str(error)))
+        return Decoded(examples, dead)
 
-    def _plain(self, payloads: Sequence[bytes]) -> list[Example] | None:
+    def _plain(self, payloads: Sequence[bytes]) -> Lines | None:
         """All rows at once, or None if one of them is not plain or not valid."""
         if self._plan is None or self._reads != "text" or not self._is_byte_wise:
             return None
         cells, period = self._plain_cells(payloads), len(self._columns) + 1
-        if cells is None:
+        if not cells:
             return None
         columns = {role: cells[index::period] for role, index in self._special.items()}
         try:
             heads = self._plain_heads(columns, len(payloads))
-            ids = [cell or None for cell in columns["id"]] if "id" in columns else repeat(None)
-            times = [self._time(cell) for cell in columns["time"]] if "time" in columns else repeat(None)
-            texts = self._plan.texts(cells, period, len(payloads))
+            ids = [cell or None for cell in columns["id"]] if "id" in columns else None
+            times = [self._time(cell) for cell in columns["time"]] if "time" in columns else None
+            labels, weights, texts = zip(*heads, strict=True)
+            text = b"\n".join(self._plan.texts(texts, cells, period))
         except FormatError:
             return None
-        rows = zip(heads, texts, ids, times, strict=False)
-        return [
-            Example(label, weight, head + text, {}, None, id_, time_s)
-            for (label, weight, head), text, id_, time_s in rows
-        ]
+        return Lines(text, labels, weights, ids, times)
 
     def _plain_cells(self, payloads: Sequence[bytes]) -> list[str] | None:
         """The cells of all rows, and a line end after each row's; None unless every row is plain and whole."""

@@ -1,6 +1,7 @@
 """What every format decodes to: one labelled (or not yet labelled) example. Knows no wire format and no learner."""
 
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, overload
 
 import msgspec
 
@@ -47,6 +48,73 @@ class Example(msgspec.Struct, gc=False):
     time_s: float | None = None
 
 
+class Lines(Sequence[Example]):
+    """Examples that are one line of VW text each, as columns: a list of examples that are made only when asked for.
+
+    `text` is all lines, with line feeds between them; `labels` and `weights` have one entry per line; `ids` and `times`
+    are None where no example has one.
+    """
+
+    __slots__ = ("ids", "labels", "text", "times", "weights")
+
+    def __init__(
+        self,
+        text: bytes,
+        labels: Sequence[Label],
+        weights: Sequence[float],
+        ids: Sequence[str | None] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> None:
+        self.text = text
+        self.labels = labels
+        self.weights = weights
+        self.ids = ids
+        self.times = times
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
+        if isinstance(index, slice) and index.indices(len(self)) == (0, len(self), 1):
+            return self
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[Example]:
+        none = [None] * len(self)
+        lines = self.text.split(b"\n")
+        columns = zip(self.labels, self.weights, lines, self.ids or none, self.times or none, strict=True)
+        return (Example(label, weight, line, {}, None, id_, time_s) for label, weight, line, id_, time_s in columns)
+
+
+def text_of(examples: Sequence[Example]) -> bytes:
+    """The text of all examples, one after the other, with line feeds between them."""
+    return examples.text if isinstance(examples, Lines) else b"\n".join([example.text for example in examples])
+
+
+def labels_of(examples: Sequence[Example]) -> Sequence[Label]:
+    """The label of each example."""
+    return examples.labels if isinstance(examples, Lines) else [example.label for example in examples]
+
+
+def weights_of(examples: Sequence[Example]) -> Sequence[float]:
+    """The weight of each example."""
+    return examples.weights if isinstance(examples, Lines) else [example.weight for example in examples]
+
+
+def ids_of(examples: Sequence[Example]) -> Sequence[str | None]:
+    """The id of each example; empty where none has one and that is known beforehand."""
+    return examples.ids or () if isinstance(examples, Lines) else [example.id for example in examples]
+
+
+def times_of(examples: Sequence[Example]) -> Sequence[float | None]:
+    """The time of each example; empty where none has one and that is known beforehand."""
+    return examples.times or () if isinstance(examples, Lines) else [example.time_s for example in examples]
+
+
 class Dead(msgspec.Struct, frozen=True):
     """A payload that could not be decoded: its index in the batch, and why."""
 
@@ -57,5 +125,5 @@ class Dead(msgspec.Struct, frozen=True):
 class Decoded(msgspec.Struct):
     """A micro-batch after decoding: the examples in order, and the payloads that gave none."""
 
-    examples: list[Example]
+    examples: Sequence[Example]
     dead: list[Dead]

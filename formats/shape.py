@@ -111,25 +111,25 @@ class RowPlan(Plan):
         super().__init__(parts)
         self._columns = columns
 
-    def texts(self, cells: Sequence[str], period: int, rows: int) -> Iterable[bytes]:
-        """The text of each of at least one rows, whose cells stand one row after another, `period` apart.
+    def texts(self, heads: Sequence[bytes], cells: Sequence[str], period: int) -> Iterable[bytes]:
+        """The line of each row: its head, then its features. `cells` are those of all rows, `period` from row to row.
 
         A column that holds one value only is looked up once for all rows.
         """
-        pieces: list[Iterable[bytes]] = []
+        pieces: list[Iterable[bytes]] = [heads]
         same = b""
         for number, ((opening, _, _, tables), columns) in enumerate(zip(self._parts, self._columns, strict=True)):
             same += b" " + opening if number else opening
             for table, index in zip(tables, columns, strict=True):
                 column = cells[index::period]
                 value = column[0]
-                if value == column[-1] and column.count(value) == rows:
+                if value == column[-1] and column.count(value) == len(heads):
                     same += table[value]
                     continue
                 pieces += [repeat(same), itemgetter(*column)(table)] if same else [itemgetter(*column)(table)]
                 same = b""
-        if same or not pieces:
-            pieces.append(repeat(same, rows))
+        if same:
+            pieces.append(repeat(same))
         return map(b"".join, zip(*pieces, strict=False))
 
 

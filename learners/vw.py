@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pylibvw
 
-from formats.example import Example, LabelKind
+from formats.example import Example, LabelKind, text_of
 from formats.vw_text import Section, sections, unescape
 from learners import vw_weights
 from learners.learner import Answer, Audit, Column, Contribution, LearnerError, Learnt, Name, Rejected, Traits, Weights
@@ -55,7 +55,7 @@ class VW:
             return self._learn_groups(examples)
         if self.traits.label_kind != "number":
             return self._learn_counted(examples)
-        parsed = self._vw._parse(b"\n".join([example.text for example in examples]))
+        parsed = self._vw._parse(text_of(examples))
         if len(parsed) != len(examples):
             raise LearnerError(f"VW read {len(parsed)} examples from {len(examples)} lines: {examples[0].text[:80]!r}")
         vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example

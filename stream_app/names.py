@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 import numpy as np
 
-from formats.example import Example
+from formats.example import Example, text_of
 
 LOOKED_AT_FIRST = 16_384
 """Examples at the beginning of which every one is looked at; afterwards one in `every`."""
@@ -52,7 +52,7 @@ class Names:
         if not self._most or not chosen:
             return
         self.coverage.looked_at += len(chosen)
-        text = b"\n".join([example.text for example in chosen]).replace(b"\t", b" ")
+        text = text_of(chosen).replace(b"\t", b" ")
         if b":" in text:
             text = _VALUE.sub(b"", text)
         for line in text.split(b"\n"):

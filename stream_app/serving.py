@@ -107,7 +107,7 @@ class Serving:
         self.labels += 1
         return given
 
-    def _decoded(self, payloads: Sequence[bytes]) -> list[Example]:
+    def _decoded(self, payloads: Sequence[bytes]) -> Sequence[Example]:
         decoded = self._trainer.parts.format.decode(payloads)
         if decoded.dead:
             dead, reason = decoded.dead[0], printable(decoded.dead[0].reason)

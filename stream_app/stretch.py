@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from checkpoints.manifest import Stretch
-from formats.example import Example
+from formats.example import Example, times_of
 from stream_app.sources.source import Order, Records
 
 
@@ -33,7 +33,7 @@ class OpenStretch:
             self.order[-1] = (records.partition, self.order[-1][1] + n)
         elif n:
             self.order.append((records.partition, n))
-        times = [example.time_s for example in examples if example.time_s is not None]
+        times = [time_s for time_s in times_of(examples) if time_s is not None]
         if times:
             first, last = min(times), max(times)
             self._first_time_s = first if self._first_time_s is None else min(self._first_time_s, first)

@@ -4,10 +4,9 @@ Knows the seams Format and Learner and the values of sources and checkpoints. Kn
 what it does is a function of the records it is given, so a restart that gives the same records gives the same bytes.
 """
 
-import functools
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,9 +14,9 @@ import numpy as np
 
 from checkpoints.checkpoint import Checkpoint
 from checkpoints.manifest import Backfill, Hole, LearnerSpec, Manifest, Model
-from formats.example import Dead, Example
+from formats.example import Dead, Example, ids_of, labels_of, weights_of
 from formats.format import Format
-from learners.learner import Column, Learner, LearnerError, Learnt
+from learners.learner import Column, Learner, LearnerError, Learnt, Rejected
 from stream_app.dedupe import DedupeWindow
 from stream_app.names import Names
 from stream_app.progressive import Progressive
@@ -100,7 +99,6 @@ class Trainer:
         self.counts = Counts()
         self.is_whole = True
         self._ahead_of_position = 0
-        self._places: dict[int, tuple[int, bytes]] = {}
         self._identity = identity
         self._holes: list[Hole] = []
         self._ahead: list[Hole] = []
@@ -131,20 +129,21 @@ class Trainer:
         decoded = self.parts.format.decode(payloads)
         for dead in decoded.dead:
             self._bury(records.partition, offsets, payloads, dead)
-        examples = self._unseen(decoded.examples)
-        locate = functools.partial(self._locate, decoded.examples, payloads, offsets)
+        examples, repeats = self._unseen(decoded.examples)
         for first in range(0, len(examples), SLICE):
             if first:
                 self._ahead_of_position = first
                 yield
-            self._learn_slice(examples[first : first + SLICE], records, locate)
+            rejected = self._learn_slice(examples[first : first + SLICE])
+            if rejected:
+                places = self._places(payloads, offsets, repeats)
+                self._bury_rejected(records.partition, rejected, places[first:])
         self.parts.names.see(examples)
         for stretch in self._stretches:
             stretch.add(records, payloads, examples)
         self.position[records.partition] = records.offset + len(records.payloads)
         self.counts.records += len(records.payloads)
         self._ahead_of_position = 0
-        self._places.clear()
         self.is_whole = True
 
     def snapshot(self) -> "Snapshot":
@@ -246,36 +245,42 @@ class Trainer:
         self.counts.dead_letters += 1
         self.parts.dead_letters.add(partition, offsets[dead.index], dead.reason, payloads[dead.index])
 
-    def _bury_rejected(self, records: Records, example: Example, reason: str) -> None:
-        offset, payload = self._places[id(example)]
-        self.counts.dead_letters += 1
-        self.parts.dead_letters.add(records.partition, offset, reason, payload)
+    def _bury_rejected(self, partition: int, rejected: Sequence[Rejected], places: Sequence[tuple[int, bytes]]) -> None:
+        for one in rejected:
+            offset, payload = places[one.index]
+            self.counts.dead_letters += 1
+            self.parts.dead_letters.add(partition, offset, one.reason, payload)
 
-    def _locate(self, examples: list[Example], payloads: Sequence[bytes], offsets: Sequence[int]) -> None:
+    def _places(
+        self, payloads: Sequence[bytes], offsets: Sequence[int], repeats: Collection[int]
+    ) -> list[tuple[int, bytes]]:
         """Which record each example came from. So rarely needed that it is found out by decoding once more."""
         decode = self.parts.format.decode
         places = [place for place in zip(offsets, payloads, strict=True) for _ in decode([place[1]]).examples]
-        self._places = {id(example): place for example, place in zip(examples, places, strict=True)}
+        return [place for index, place in enumerate(places) if index not in repeats]
 
-    def _unseen(self, examples: list[Example]) -> list[Example]:
-        """Without repeats. An event that is not labelled yet is no repeat, nor is the labelled one that follows it."""
+    def _unseen(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Collection[int]]:
+        """Without repeats, and which were those. What is not labelled yet is none, nor is the event that labels it."""
         is_new = self.parts.dedupe.is_new
-        kept = [example for example in examples if example.id is None or example.label is None or is_new(example.id)]
-        self.counts.duplicates += len(examples) - len(kept)
-        return kept
+        repeats = {
+            index
+            for index, (id_, label) in enumerate(zip(ids_of(examples), labels_of(examples), strict=False))
+            if id_ is not None and label is not None and not is_new(id_)
+        }
+        if not repeats:
+            return examples, ()
+        self.counts.duplicates += len(repeats)
+        return [example for index, example in enumerate(examples) if index not in repeats], repeats
 
-    def _learn_slice(self, examples: list[Example], records: Records, locate: Callable[[], None]) -> None:
+    def _learn_slice(self, examples: Sequence[Example]) -> Sequence[Rejected]:
         learnt = self.parts.learner.learn(examples)
         if self.observer is not None:
             self.observer(learnt)
-        if learnt.rejected and not self._places:
-            locate()
-        for rejected in learnt.rejected:
-            self._bury_rejected(records, examples[rejected.index], rejected.reason)
         if self._is_kept:
             self._score(examples, learnt)
+        return learnt.rejected
 
-    def _score(self, examples: list[Example], learnt: Learnt) -> None:
+    def _score(self, examples: Sequence[Example], learnt: Learnt) -> None:
         predictions, losses = learnt.predictions, learnt.losses
         if learnt.rejected:
             is_learnt = np.ones(len(examples), np.bool_)
@@ -288,7 +293,7 @@ class Trainer:
         is_binary = self._identity.model.task == "binary"
         probabilities = learner.probabilities(predictions) if is_binary else None
         is_number = learner.traits.label_kind in ("number", "class")
-        weights = np.array([example.weight for example in examples], np.float64)
+        weights = np.array(weights_of(examples), np.float64)
         self.parts.progressive.update(_labels(examples, is_number), predictions, probabilities, weights, losses)
 
     def _manifest(self) -> Manifest:
@@ -358,8 +363,8 @@ class Trainer:
 def _labels(examples: Sequence[Example], is_number: bool) -> Column:
     """NaN where there is no label; 0 for labels that are no number."""
     if is_number:
-        return np.array([example.label for example in examples], np.float64)
-    return np.array([math.nan if example.label is None else 0.0 for example in examples], np.float64)
+        return np.array(labels_of(examples), np.float64)
+    return np.array([math.nan if label is None else 0.0 for label in labels_of(examples)], np.float64)
 
 
 def _split(holes: Sequence[Hole], position: Position) -> tuple[list[Hole], list[Hole]]:

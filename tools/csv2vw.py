@@ -6,23 +6,31 @@ from collections.abc import Iterable, Sequence
 
 from tools.csv2vw_parts.errors import ConversionStopped
 
-USAGE = r"""Usage: csv2vw [-v] [-h] [-s REGEX] [--] [LABEL_COL] [FILE...]
-       csv2vw --upstream ...   (csv2vw --upstream --help)
+USAGE = r"""Usage: csv2vw [-v] [-h] [-s REGEX] [--exact] [--] [LABEL_COL] [FILE...]
+       csv2vw --upstream ...                      (csv2vw --upstream --help)
+       csv2vw --label NAME [LONG OPTION...] [FILE...]
 
 Writes one Vowpal Wabbit line per row: <label> <n>|f name:number name=text ...
 n counts the rows of all files from 1. Text labels become classes 1..k in order of appearance.
 Rows come from standard input where there is no FILE, and for the FILE "-".
 
   LABEL_COL   column of the label, from 0, or from -1 backwards (after "--"); default 0
-  -h          the first line names the columns; a later file may repeat it. Default: names are 0, 1, ...
+  -h          the first line of all names the columns; default: names are 0, 1, ...
   -s REGEX    regular expression between fields; default [,\t]
-  -v          say on standard error which columns were found; default: say nothing
+  -v          say on standard error what is read; default: say nothing
   --upstream  speak the grammar of the Python script instead; default: that of the Perl script
   --help      print this and stop
 
 Example: csv2vw -h -- -1 iris.csv | vw --oaa 3
-"""
 
+Any long option takes the modern reader: names instead of numbers, quoted cells, everything escaped that VW would
+misread, bad rows told of by their line. It writes <label> [weight] ['tag] |name:number name=text |ns ...
+
+"""
+EXAMPLE = """
+Example: csv2vw --label IsDepDelayed --labels YES=1,NO=-1 --ignore TailNum --missing-value NA flights.csv.gz
+Exit codes: 0 done, 1 a bad row, 2 wrong use. More in docs/csv2vw.md.
+"""
 
 MODES = ("--help", "--upstream", "--exact")
 
@@ -52,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def help_text() -> str:
     """What --help prints."""
 
-    return USAGE
+    from tools.csv2vw_parts.modern_options import parser  # loads an argument parser
+
+    return USAGE + parser().format_help().lstrip("\n") + EXAMPLE
 
 
 def _write(texts: Iterable[bytes]) -> None:
@@ -73,6 +83,10 @@ def _converted(arguments: list[str]) -> Iterable[bytes]:
         from tools.csv2vw_parts import upstream  # its argument parser takes as long to load as all the rest
 
         return upstream.run(_without(arguments, "--upstream", "--exact"), is_exact)
+    if any(option.startswith("--") and option not in MODES for option in options):
+        from tools.csv2vw_parts.modern import run
+
+        return run(arguments)
     from tools.csv2vw_parts import perl_command
 
     return perl_command.run(_without(arguments, "--exact"), is_exact)

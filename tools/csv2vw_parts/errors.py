@@ -7,3 +7,7 @@ class ConversionStopped(Exception):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class BadRow(Exception):
+    """A row that cannot become a line. The text says why; the caller knows where it stood."""

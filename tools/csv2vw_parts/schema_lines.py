@@ -1,0 +1,104 @@
+"""`--schema`: what `weir train` would learn from, made by the very code that it decodes rows with."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from itertools import islice
+from typing import BinaryIO
+
+import msgspec
+import orjson
+
+from formats.example import Dead, Example
+from formats.format import Format
+from learners.learner import LearnerError
+from stream_app.config import ConfigError, Settings, load, replaced
+from stream_app.wiring import build_format, build_learner
+from tools.csv2vw_parts.bad_rows import BadRows
+from tools.csv2vw_parts.errors import ConversionStopped
+from tools.csv2vw_parts.modern_options import Options
+from tools.csv2vw_parts.row_chunks import chunks, opened, row_encoding, rows
+
+CSV = ("csv", "tsv")
+BATCH = 1024
+
+
+class SchemaLines:
+    """The lines of files under the `[schema]` and `[events]` of a configuration."""
+
+    def __init__(self, options: Options, bad: BadRows) -> None:
+        self._is_json = options.is_json
+        self._bad = bad
+        try:
+            self._settings = _settings(str(options.schema))
+            self._format = _format(self._settings, options.is_json)
+        except (ConfigError, LearnerError) as error:
+            raise ConversionStopped(f"csv2vw: --schema: {error}") from error
+
+    def convert(self, paths: list[str]) -> Iterator[bytes]:
+        """Yield the lines, many at once. Raises ConversionStopped."""
+        for path in paths:
+            with opened(path, row_encoding(self._settings.events.encoding)) as stream:
+                numbered = self._rows(path, stream)
+                while batch := list(islice(numbered, BATCH)):
+                    yield from self._batch(path, batch)
+
+    def _rows(self, path: str, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+        """The rows after the header, each with its line."""
+        is_first = True
+        for chunk in chunks(stream):
+            if chunk.fault:
+                self._bad.add(path, chunk.line, chunk.fault)
+                continue
+            for line, row in rows(chunk):
+                if is_first and self._is_header(path, line, row):
+                    is_first = False
+                    continue
+                is_first = False
+                yield line, row
+
+    def _is_header(self, path: str, line: int, row: bytes) -> bool:
+        try:
+            return not list(self._format.split(BytesIO(row + b"\n")))
+        except ValueError as error:
+            raise ConversionStopped(f"csv2vw: {path}:{line}: {error}") from error
+
+    def _batch(self, path: str, batch: list[tuple[int, bytes]]) -> Iterator[bytes]:
+        decoded = self._format.decode([row for _, row in batch])
+        written, examples = 0, decoded.examples
+        for passed, dead in enumerate(decoded.dead):
+            yield self._lines(examples[written : dead.index - passed])
+            written = dead.index - passed
+            self._tell(path, batch, dead)
+        yield self._lines(examples[written:])
+
+    def _tell(self, path: str, batch: list[tuple[int, bytes]], dead: Dead) -> None:
+        self._bad.add(path, batch[dead.index][0], dead.reason)
+
+    def _lines(self, examples: Sequence[Example]) -> bytes:
+        if self._is_json:
+            return b"".join([_event(example) for example in examples])
+        return b"".join([example.text + b"\n" for example in examples])
+
+
+def _settings(path: str) -> Settings:
+    settings = load(path)
+    return settings if settings.events.format in CSV else replaced(settings, "events", format=CSV[0])
+
+
+def _format(settings: Settings, is_json: bool) -> Format:
+    traits = build_learner(settings).traits
+    return build_format(settings, msgspec.structs.replace(traits, reads="features" if is_json else "text"))
+
+
+def _event(example: Example) -> bytes:
+    event: dict[str, object] = {}
+    if example.id is not None:
+        event["id"] = example.id
+    if example.time_s is not None:
+        event["ts"] = example.time_s
+    if example.label is not None:
+        event["label"] = example.label
+    if example.weight != 1.0:
+        event["weight"] = example.weight
+    event["features"] = dict(example.features)
+    return orjson.dumps(event) + b"\n"

@@ -79,8 +79,8 @@ class History:
             if path is None or path.name != before.name:
                 found = f"is {str(path)!r}" if path is not None else "is missing"
                 raise TrainerError(
-                    f"--resume: FILE {number + 1} {found}, but {before.name!r} was learnt there: name the same files in "
-                    "the same order; further ones may follow"
+                    f"--resume: FILE {number + 1} {found}, but {before.name!r} was learnt there: name the same files "
+                    "in the same order; further ones may follow"
                 )
         for path, before in zip(self._paths, self._before[:-1], strict=False):
             size = path.stat().st_size

@@ -6,16 +6,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from checkpoints.checkpoint import Checkpoint, CheckpointStore, Note
 from checkpoints.errors import CheckpointError, HeadMoved
+from stream_app.buried import LetterFile
 from stream_app.config import CheckpointSettings
 from stream_app.service import PAUSE_SHARE, PRUNE_PART, RETRY_S
 from stream_app.trainer import Trainer
 
 
 class Keeper:
-    """Saves a trainer's checkpoints, by the rules of `[checkpoints]`. One writer: HEAD moves only from where it left it.
+    """Saves a trainer's checkpoints, by the rules of `[checkpoints]`. HEAD moves only from where it left it.
 
-    `before_save` runs in the thread before anything is written. A checkpoint that could not be saved is tried again;
-    `save` raises what still prevents it.
+    Dead letters are durable before the checkpoint that counts them. A checkpoint that could not be saved is tried
+    again; `save` raises what still prevents it.
     """
 
     def __init__(
@@ -23,14 +24,14 @@ class Keeper:
         trainer: Trainer,
         store: CheckpointStore,
         settings: CheckpointSettings,
-        head: str | None,
-        before_save: Callable[[], None],
+        begun: Checkpoint | None,
+        letters: LetterFile | None,
     ) -> None:
-        self.head = head
+        self.head = begun.id if begun is not None else None
         self._trainer = trainer
         self._store = store
         self._settings = settings
-        self._before_save = before_save
+        self._letters = letters
         self._thread = ThreadPoolExecutor(1, "checkpoints")
         self._saving: Future[str] | None = None
         self._failed: CheckpointError | None = None
@@ -62,8 +63,8 @@ class Keeper:
         self._saved_records = self._trainer.counts.records
         self._saving = self._thread.submit(self._write, snapshot.checkpoint, why, self.head)
 
-    def save(self, why: str) -> str:
-        """Take a checkpoint if anything was learnt since the last, and wait until it is durable; returns its id.
+    def save(self, why: str) -> Checkpoint:
+        """Take a checkpoint if anything was learnt since the last, and wait until it is durable; the last one is given.
 
         Raises CheckpointError.
         """
@@ -73,7 +74,7 @@ class Keeper:
             self._settle()
         if self._failed is not None or self.head is None:
             raise self._failed or CheckpointError("checkpoint not saved")
-        return self.head
+        return self._store.load(self.head)
 
     def keep(self, checkpoint: Checkpoint, why: str) -> str:
         """Save a checkpoint that was made already, as the child of the last one. Raises CheckpointError."""
@@ -101,7 +102,8 @@ class Keeper:
         self._trainer.settle(self.head)
 
     def _write(self, checkpoint_of: Callable[[], Checkpoint], why: str, head: str | None) -> str:
-        self._before_save()
+        if self._letters is not None:
+            self._letters.sync()
         checkpoint = checkpoint_of()
         try:
             self._store.save(checkpoint, Note.now(why, checkpoint.manifest.versions["weir"]), head)

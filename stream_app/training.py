@@ -1,32 +1,45 @@
 """Bounded training: learn files to their end, print the progressive table, keep the model. No service, no clock."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
 from checkpoints import open_store
-from checkpoints.checkpoint import CheckpointStore, Note
+from checkpoints.checkpoint import Checkpoint
 from learners.learner import Learner
 from learners.vw import VW
 from learners.vw_command import VWCommand
 from learners.vw_lines import of_first_lines
 from stream_app import wiring
+from stream_app.backfill import BackfillRun, begun_in, letters_path, live_from
+from stream_app.buried import BuriedLetters, LetterFile
 from stream_app.config import ConfigError, Settings
+from stream_app.history import is_live
+from stream_app.keeping import Keeper
 from stream_app.sources.file import FileSource
 from stream_app.summary import OwnTable, Table, Trained, VWTable
 from stream_app.trainer import Trainer
 
-TOLD = 10
-"""Dead letters that are told one by one; of more, only the number."""
-
 BATCH = 512
 """Records read at once; the trainer cuts them into micro-batches."""
 
+NO_PREDICTIONS = (
+    "--predictions: cannot go with --resume, as what was learnt before a kill is not predicted again; leave one out"
+)
+
+Tell = Callable[[int, int], None]
+"""Told how many bytes have been read, and of how many."""
+
 
 class TrainJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What to learn and where the results go."""
+    """What to learn and where the results go.
+
+    `out` is the checkpoint store, None to keep no model. With `is_resumed` a backfill that lies there is gone on with;
+    `live_from` is where the live stream goes on after it: `start`, `end` or offsets.
+    """
 
     settings: Settings
     files: Sequence[str]
@@ -34,51 +47,115 @@ class TrainJob(msgspec.Struct, frozen=True, kw_only=True):
     predictions: str | None = None
     progress: str | None = None
     is_task_given: bool = True
+    is_resumed: bool = False
+    live_from: str | None = None
+    dead_letters: str | None = None
 
 
-class BuriedLetters:
-    """Dead letters of a bounded run: counted, and handed on one by one."""
-
-    def __init__(self, err: TextIO) -> None:
-        self._err = err
-        self._told = 0
-
-    def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
-        self._told += 1
-        if self._told > TOLD:
-            return
-        self._err.write(f"dead letter {partition}:{offset}: {reason}\n")
-
-
-async def train(job: TrainJob, err: TextIO) -> Trained:
+async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: None) -> Trained:
     """Learn the files of the job, once, in order. The table and what went wrong go to `err` as they come."""
     store = open_store(job.out) if job.out is not None else None
-    if store is not None and (head := store.head()) is not None:
-        raise ConfigError(f"--out {job.out}: holds a model already ({head[:19]}…); name an empty folder")
+    begun = begun_in(store, str(job.out), job.is_resumed) if store is not None else None
+    is_finished = begun is not None and is_live(begun.manifest)
     command = _command(job)
     table = VWTable(err, job.files, command.is_quiet) if command is not None else OwnTable(err)
-    learner, settings = _learner(job, table, command)
+    console = _Console(table, is_open=begun is None)
+    learner, settings = _learner(job, console, command)
     format_ = wiring.build_format(settings, learner.traits)
+    split = of_first_lines(format_.split, command.first_lines if command is not None else None)
+    source = FileSource(() if is_finished else job.files, split)
+    letters = None if is_finished else _letters(job, source, begun)
     # VW counts for itself: without a model to keep, metrics of our own would be worked out for nobody.
     is_kept = store is not None or settings.learner.kind != "vw"
     settings = wiring.with_names(settings, store is not None)
-    trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err), is_kept)
-    lines = command.first_lines if command is not None else None
-    source = FileSource(job.files, of_first_lines(format_.split, lines))
+    trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err, letters), is_kept)
+    if begun is not None:
+        console.is_open = True
+        trainer.restore(begun)
+        err.write(_gone_on_with(begun, str(job.out)))
+    backfill = None
+    if store is not None and not is_finished:
+        seam = await live_from(settings, format_, job.live_from, begun)
+        keeper = Keeper(trainer, store, settings.checkpoints, begun, letters)
+        backfill = BackfillRun(trainer, source, keeper, seam)
     table.begin(trainer, job.predictions)
+    learnt_before = trainer.counts.records
     started = time.perf_counter()
-    async for records in source.read({}, size=BATCH):
-        for _ in trainer.learn(records):
-            pass
-        table.update()
-    checkpoint = _save(trainer, store) if store is not None else None
+    await _learn(trainer, source, backfill, lambda: _told(table, tell, source))
+    checkpoint = backfill.finish() if backfill is not None else begun.id if begun is not None else None
     seconds = time.perf_counter() - started
-    return table.finish(trainer, learner, seconds, checkpoint)
+    trained = table.finish(trainer, learner, seconds, checkpoint)
+    return _of_this_run(trained, learnt_before, trainer.counts.records)
+
+
+class _Console:
+    """What a learner prints, on its way to the table; nothing while it is not open: a learner that is to be restored
+    says everything twice."""
+
+    def __init__(self, table: Table, is_open: bool) -> None:
+        self._table = table
+        self.is_open = is_open
+
+    def write(self, text: str) -> None:
+        if self.is_open:
+            self._table.write(text)
+
+
+async def _learn(trainer: Trainer, source: FileSource, backfill: BackfillRun | None, tell: Callable[[], None]) -> None:
+    try:
+        async for records in source.read({}, size=BATCH):
+            new = backfill.new(records) if backfill is not None else records
+            if new is not None:
+                for _ in trainer.learn(new):
+                    pass
+                if backfill is not None:
+                    backfill.learnt()
+            tell()
+    except BaseException as error:
+        if backfill is not None:
+            backfill.interrupted(error)
+        raise
+
+
+def _told(table: Table, tell: Tell, source: FileSource) -> None:
+    table.update()
+    tell(source.consumed_bytes, source.size_bytes)
+
+
+def _letters(job: TrainJob, source: FileSource, begun: Checkpoint | None) -> LetterFile | None:
+    """Where dead letters are kept; None where they are only told. Raises ConfigError."""
+    if job.dead_letters is None and job.out is None:
+        return None
+    path = Path(job.dead_letters) if job.dead_letters is not None else letters_path(str(job.out))
+    if job.dead_letters is not None and not path.absolute().parent.is_dir():
+        raise ConfigError(f"--dead-letters {path}: there is no folder {path.absolute().parent}")
+    return LetterFile(path, source, begun.manifest.position.get(0, 0) if begun is not None else 0)
+
+
+def _gone_on_with(begun: Checkpoint, place: str) -> str:
+    manifest = begun.manifest
+    if is_live(manifest):
+        return (
+            f"weir: the backfill in {place} is finished ({begun.id[:19]}…): go on with weir serve; further events come "
+            "in by weir produce\n"
+        )
+    said = f"weir: going on after record {manifest.position.get(0, 0)}\n"
+    if not manifest.exact_resume:
+        said += f"weir: {manifest.learner.arguments!r} does not resume exactly: this model will differ in its last digits"
+    return said.rstrip() + "\n"
+
+
+def _of_this_run(trained: Trained, learnt_before: int, learnt: int) -> Trained:
+    """Figures go over all that was ever learnt, but speed over what was learnt now."""
+    share = (learnt - learnt_before) / learnt if learnt else 0.0
+    return msgspec.structs.replace(trained, examples_per_s=trained.examples_per_s * share)
 
 
 def _command(job: TrainJob) -> VWCommand | None:
     """What VW is asked for; None for other learners. Raises LearnerError for what a bounded run cannot do."""
     settings = job.settings
+    if job.is_resumed and job.predictions is not None:
+        raise ConfigError(NO_PREDICTIONS)
     if settings.learner.kind != "vw":
         return None
     command = VWCommand(settings.learner_args if job.is_task_given else settings.learner.args or "")
@@ -86,23 +163,19 @@ def _command(job: TrainJob) -> VWCommand | None:
     command.report("--predictions", job.predictions)
     if command.first_lines is not None and settings.events.format != "vw":
         raise ConfigError(f"--examples counts lines of VW text, but events.format is {settings.events.format!r}")
+    if job.is_resumed and {"--predictions", "--raw_predictions"} & set(command.reports):
+        raise ConfigError(NO_PREDICTIONS)
     command.check_files()
     return command
 
 
-def _learner(job: TrainJob, table: Table, command: VWCommand | None) -> tuple[Learner, Settings]:
+def _learner(job: TrainJob, console: _Console, command: VWCommand | None) -> tuple[Learner, Settings]:
     settings = job.settings
     if command is None:
         return wiring.build_learner(settings), settings
-    vw = VW(command.learner, table.write, command.reports)
+    vw = VW(command.learner, console.write, command.reports)
     if not job.is_task_given:
         model = msgspec.structs.replace(settings.model, task=wiring.task_of(vw.traits))
         settings = msgspec.structs.replace(settings, model=model)
     wiring.check_task(settings.model.task, vw.traits)
     return vw, settings
-
-
-def _save(trainer: Trainer, store: CheckpointStore) -> str:
-    checkpoint = trainer.snapshot().checkpoint()
-    version = checkpoint.manifest.versions["weir"]
-    return store.save(checkpoint, Note.now("end of weir train", version), None)

@@ -10,9 +10,9 @@ import msgspec
 from checkpoints.lineage import resolve
 from stream_app import config as configuration
 from stream_app import wiring
+from stream_app.buried import BuriedLetters
 from stream_app.commands.options import config_option, json_option
 from stream_app.config import ConfigError
-from stream_app.training import BuriedLetters
 
 BATCH = 512
 

@@ -9,7 +9,9 @@ import click
 
 from stream_app import config as configuration
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.progress_bar import progress_bar
 from stream_app.config import ConfigError, Settings
+from stream_app.file_formats import format_of
 from stream_app.training import TrainJob
 from stream_app.training import train as learn_files
 
@@ -24,12 +26,26 @@ from stream_app.training import train as learn_files
     "--format",
     "format_",
     type=click.Choice(["vw", "json", "csv", "tsv"]),
-    help="How events are written; default events.format.",
+    help="How events are written; default events.format, else as the names of the files tell.",
 )
 @click.option("--vw-args", metavar="ARGS", help="Arguments of VW; default learner.args.")
 @click.option("--label", metavar="COLUMN", help="CSV: the column of the label; default schema.label.")
 @click.option("--labels", metavar="NAME=NUMBER,...", help="What label values are learnt as; default schema.labels.")
-@click.option("--out", metavar="DIR", help="Keep the model as a checkpoint in this folder.")
+@click.option("--out", metavar="DIR", help="Keep the model as checkpoints in this folder.")
+@click.option(
+    "--backfill", "is_backfill", is_flag=True, help="Keep it in checkpoints.url, where weir serve goes on from it."
+)
+@click.option("--resume", "is_resumed", is_flag=True, help="Go on where a killed backfill was; begin where none was.")
+@click.option(
+    "--live-from",
+    metavar="PLACE",
+    help="Where weir serve goes on in the source: start, end (as it is now), or PARTITION:OFFSET,... Default start.",
+)
+@click.option(
+    "--dead-letters",
+    metavar="FILE",
+    help="Keep what could not be learnt here, as JSON lines; default dead_letters.jsonl beside kept checkpoints.",
+)
 @click.option("-p", "--predictions", metavar="FILE", help="Write the prediction made before each update, one a line.")
 @click.option(
     "-P",
@@ -46,10 +62,15 @@ def train(
     label: str | None,
     labels: str | None,
     out: str | None,
+    is_backfill: bool,
+    is_resumed: bool,
+    live_from: str | None,
+    dead_letters: str | None,
     predictions: str | None,
     progress: str | None,
 ) -> None:
     """Learn FILEs to their end, in order; print the progressive table and summary that VW prints, on stderr."""
+    format_ = format_of(files, config, format_)
     has_file = config is not None or Path(configuration.DEFAULT_FILE).exists()
     if format_ == "vw" and vw_args is None and not has_file:
         vw_args = ""
@@ -59,12 +80,23 @@ def train(
     if labels is not None:
         schema["labels"] = _label_names(labels)
     settings = configuration.replaced(settings, "schema", **schema)
+    if out is None and (is_backfill or is_resumed):
+        out = settings.checkpoints.url
+    if live_from is not None and out is None:
+        raise ConfigError("--live-from: no model is kept; add --backfill, or --out DIR")
     job = TrainJob(
-        settings=settings, files=files, out=out, predictions=predictions, progress=progress, is_task_given=is_task_given
+        settings=settings,
+        files=files,
+        out=out,
+        predictions=predictions,
+        progress=progress,
+        is_task_given=is_task_given,
+        is_resumed=is_resumed,
+        live_from=live_from,
+        dead_letters=dead_letters,
     )
-    if predictions is not None:
-        Path(predictions).write_bytes(b"")  # VW says nothing when it cannot write them
-    trained = asyncio.run(learn_files(job, sys.stderr))
+    with progress_bar("learning") as tell:
+        trained = asyncio.run(learn_files(job, sys.stderr, tell))
     if trained.dead_letters:
         click.echo(f"dead letters = {trained.dead_letters}", err=True)
     if is_json:

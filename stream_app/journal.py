@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _ENTRY = struct.Struct(">HQI")  # partition, first offset, number of records
 _MARK = 0xFFFF  # in place of a partition: the journal begins at a rollback, and these are digits of its id
+_GAP = 0x8000  # added to a partition: these offsets hold no record, as transaction markers in Kafka do
+_MOST = 0xFFFFFFFF
 _COMPACT_BYTES = 1 << 20
 
 
@@ -43,18 +45,22 @@ class Journal:
         for partition, first, count in self._entries():
             if partition == _MARK:
                 continue
-            expected = reached.get(partition, 0)
+            number = partition & ~_GAP
+            expected = reached.get(number, 0)
             new = first + count - expected
             if first <= expected and new > 0:
-                order.append((partition, new))
-                reached[partition] = expected + new
+                if number == partition:
+                    order.append((partition, new))
+                reached[number] = expected + new
         self._known = reached
         return order
 
     def note(self, partition: int, first: int, count: int) -> None:
-        """These records are learnt next. Raises OSError where that cannot be written."""
-        end = first + count
-        if end > self._known.get(partition, 0):
+        """These records are learnt next, and nothing lies before them that is not. Raises OSError if it cannot be."""
+        end, known = first + count, self._known.get(partition, 0)
+        if end > known:
+            for gap in range(known, first, _MOST):
+                self._append(partition | _GAP, gap, min(_MOST, first - gap))
             self._append(partition, first, count)
             self._known[partition] = end
 
@@ -62,7 +68,7 @@ class Journal:
         """A checkpoint at `position` is durable: what lies before it may go. Done when the file has grown."""
         if os.fstat(self._file).st_size < _COMPACT_BYTES:
             return
-        kept = [entry for entry in self._entries() if entry[1] + entry[2] > position.get(entry[0], 0)]
+        kept = [entry for entry in self._entries() if entry[1] + entry[2] > position.get(entry[0] & ~_GAP, 0)]
         aside = self._path.with_suffix(".new")
         try:
             aside.write_bytes(b"".join(_ENTRY.pack(*entry) for entry in kept))

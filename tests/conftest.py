@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka_broker import kafka  # noqa: F401 a fixture of all tests
 
 from stream_app import config
 from stream_app.config import Settings

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from itertools import groupby
 
 from stream_app.sources.embedded_log import EmbeddedLog
+from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.memory import MemorySource
 from stream_app.sources.source import Order, Position, Records, Source
 
@@ -14,7 +15,7 @@ async def read_until_idle(
 ) -> list[Records]:
     """All batches until there is nothing more; does not wait for the idle batch where the end is known."""
     left = -1
-    if isinstance(source, EmbeddedLog) or (isinstance(source, MemorySource) and not source.is_bounded):
+    if isinstance(source, EmbeddedLog | KafkaSource) or (isinstance(source, MemorySource) and not source.is_bounded):
         begin = {**source.start(), **position}
         left = sum(end - begin[partition] for partition, end in source.end().items())
         left = max(left, sum(count for _, count in order or []))

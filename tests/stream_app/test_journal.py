@@ -103,3 +103,31 @@ def test_it_knows_whether_it_was_there_before(tmp_path: Path) -> None:
         journal = Journal(path)
         assert journal.is_new == is_new
         journal.close()
+
+
+def test_offsets_without_a_record_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "order.journal"
+    journal = Journal(path)
+    journal.order_after({})
+    for partition, first, count in [(0, 10_000_000_000, 5), (1, 0, 3), (0, 10_000_000_006, 4), (1, 3, 1)]:
+        journal.note(partition, first, count)
+    journal.close()
+    assert read(path, {}) == [(0, 5), (1, 3), (0, 4), (1, 1)]
+    assert read(path, {0: 10_000_000_005, 1: 3}) == [(0, 4), (1, 1)]
+    assert read(path, {0: 10_000_000_006, 1: 3}) == [(0, 4), (1, 1)]
+    written(path, [(0, 2)], {0: 10_000_000_010, 1: 4})
+    assert read(path, {0: 10_000_000_008, 1: 4}) == [(0, 2), (0, 2)]
+
+
+def test_what_lies_before_a_checkpoint_is_forgotten_with_its_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "order.journal"
+    journal = Journal(path)
+    journal.order_after({})
+    entries = 80_000
+    for place in range(entries):
+        journal.note(1, 2 * place, 1)
+    journal.forget({1: 2 * entries - 3})
+    assert path.stat().st_size == 2 * ENTRY_BYTES
+    journal.note(1, 2 * entries, 7)
+    journal.close()
+    assert read(path, {1: 2 * entries - 3}) == [(1, 1), (1, 7)]

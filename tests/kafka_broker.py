@@ -1,0 +1,62 @@
+"""A real Kafka broker for tests: the one of KAFKA_BOOTSTRAP_SERVERS, or one of their own per session."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream_app.sources.kafka import KafkaSource
+from stream_app.sources.kafka_topic import KafkaOptions
+from tools.kafka import Broker, missing
+
+
+def skip_without_java() -> None:
+    absent = missing()
+    if absent is not None:
+        pytest.skip(f"no Kafka broker: {absent}; or set KAFKA_BOOTSTRAP_SERVERS")
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """HOST:PORT of a broker that creates topics by itself, as brokers do."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if given:
+        yield given
+        return
+    skip_without_java()
+    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.servers
+
+
+def new_place(servers: str) -> str:
+    """The place of a topic that nobody has used."""
+    return f"//{servers}/test-{uuid.uuid4().hex}"
+
+
+def new_source(servers: str, partitions: int = 1, **options: object) -> KafkaSource:
+    """A source on a new topic."""
+    return KafkaSource(new_place(servers), partitions=partitions, options=KafkaOptions(**options))
+
+
+@asynccontextmanager
+async def administering(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def topics_of(servers: str) -> set[str]:
+    async with administering(servers) as admin:
+        return set(await admin.list_topics())
+
+
+def tasks_left() -> list[asyncio.Task[object]]:
+    """What runs beside the caller."""
+    return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

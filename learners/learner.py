@@ -1,6 +1,6 @@
 """The Learner seam: what learns. Knows examples; knows no stream, no checkpoint, no wire format."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -11,8 +11,9 @@ from formats.example import Example, LabelKind
 from formats.vw_text import Reads
 
 Column = NDArray[np.float64]
-Answer = float | list[float]
-"""A prediction as served: one number (score, class), or one per action or class."""
+Answer = float | list[float] | list[list[float]] | list[list[list[float]]]
+"""A prediction as served: one number (score, class), or one per action or class; where actions are numbers an action
+and its density, or [from, to, density] of each stretch; for slots one list each of [action, probability]."""
 
 
 class LearnerError(ValueError):
@@ -164,6 +165,6 @@ class Audit(msgspec.Struct, frozen=True):
 class Audits(Protocol):
     """A learner that can list every feature of a prediction, interactions included."""
 
-    def audit(self, example: Example) -> Audit:
-        """Learns nothing. Raises LearnerError for learners without a single scalar score."""
+    def audit(self, examples: Iterable[Example]) -> Iterator[Audit]:
+        """One for each example. Learns nothing. Raises LearnerError for learners without a single scalar score."""
         ...

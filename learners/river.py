@@ -12,7 +12,7 @@ import pkgutil
 import random
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from numbers import Number
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ import numpy as np
 import river
 
 from formats.example import Example, Features, Value
-from learners.learner import Answer, Column, LearnerError, Learnt, Rejected, Traits
+from learners.learner import Answer, Column, LearnerError, Learnt, Name, Rejected, Traits, Weight, Weights
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -110,6 +110,19 @@ class River:
         except Exception as error:
             raise LearnerError(f"river: state cannot be loaded: {type(error).__name__}: {error}") from error
         self._tables = [part for part in _parts(self._model) if isinstance(part, defaultdict)]
+
+    def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
+        """Of the pipeline's last step, by the names that it keeps itself: `names` and `examples` are not needed."""
+        last = self._model
+        while isinstance(getattr(last, "steps", None), dict):
+            last = list(last.steps.values())[-1]
+        found = getattr(last, "weights", None)
+        if not isinstance(found, dict) or not all(isinstance(weight, Number) for weight in found.values()):
+            raise LearnerError(f"river's {type(last).__name__} has no weights by name; its linear models have")
+        told = {str(name): float(weight) for name, weight in found.items()}
+        if isinstance(intercept := getattr(last, "intercept", None), Number):
+            told["(intercept)"] = float(intercept)  # type: ignore[arg-type]
+        return Weights([Weight([name], None, value, f"{value:g}") for name, value in told.items() if value], [])
 
     def _learn_one(self, row: dict[str, Any], example: Example, prediction: float) -> float:
         label = example.label

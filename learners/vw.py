@@ -6,7 +6,7 @@ micro-batch is parsed at once, then each example is learnt, read and finished. A
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,12 +126,14 @@ class VW:
     def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
         return vw_weights.weights(self._model(), names, examples)
 
-    def audit(self, example: Example) -> Audit:
+    def audit(self, examples: Iterable[Example]) -> Iterator[Audit]:
         if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
             raise LearnerError("audit: only a VW learner with a single scalar score can be audited")
-        line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
-        self._vw.predict(line)
-        return vw_weights.audit(self._model(), example, line.get_partial_prediction())
+        auditor = vw_weights.Auditor(self._model())
+        for example in examples:
+            line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
+            self._vw.predict(line)
+            yield auditor.audit(example, line.get_partial_prediction())
 
     def finish(self) -> None:
         """End the pass and learning, and have VW print its summary and write its files. Nothing may be called after."""

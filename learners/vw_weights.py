@@ -27,6 +27,9 @@ MOST_PRODUCTS = 1 << 25
 PRODUCTS_AT_ONCE = 1 << 18
 NAMES_AT_ONCE = 1_000
 
+MOST_KNOWN = 1 << 20
+"""Features of one interaction that are recognised when they come again; then all are looked at anew."""
+
 _FNV = np.uint64(16777619)
 _ENTRY = re.compile(r"^(\d+):(\S+)(.*)$", re.MULTILINE)
 _FIELD = re.compile(r"^(l1_state|l2_state|min_label|max_label) (\S+)$", re.MULTILINE)
@@ -46,11 +49,14 @@ class VWModel(msgspec.Struct, frozen=True):
 
 
 class Features(msgspec.Struct, frozen=True):
-    """Features of one namespace or interaction: names, full indices, values."""
+    """Features of one namespace: names, full indices, values."""
 
     names: list[bytes]
     indices: Indices
     values: NDArray[np.float32]
+
+    def name(self, place: int) -> bytes:
+        return self.names[place]
 
 
 def weights(model: VWModel, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
@@ -74,20 +80,31 @@ def weights(model: VWModel, names: Iterable[Name], examples: Iterable[Example]) 
     return Weights(found, naming.remarks)
 
 
-def audit(model: VWModel, example: Example, prediction: float) -> Audit:
-    """The features of one example with their weights, as VW's `--audit` lists them, largest contribution first."""
-    state = {name: float(value) for name, value in _FIELD.findall(model.readable)}
-    naming = Naming(model, [])
-    rows = []
-    for features in naming.features(example.text):
-        slots = naming.slots(features.indices, 0).tolist()
-        for name, slot, value in zip(map(_text, features.names), slots, features.values.tolist(), strict=True):
-            raw = model.weight(slot, 0)
-            kept = raw - math.copysign(state["l1_state"], raw) if abs(raw) > state["l1_state"] else 0.0
-            weight = kept * state["l2_state"]
-            rows.append(Audited(name, slot, value, weight, f"{name}:{slot}:{value:g}:{weight:g}"))
-    clipped = min(max(prediction, state["min_label"]), state["max_label"])
-    return Audit(clipped, sorted(rows, key=lambda row: -abs(row.weight * row.value)))
+class Auditor:
+    """Lists the features of examples with their weights, as VW's `--audit` does, largest contribution first."""
+
+    def __init__(self, model: VWModel) -> None:
+        self._naming = Naming(model, [])
+        self._weight = model.weight
+        state = {name: float(value) for name, value in _FIELD.findall(model.readable)}
+        self._gravity, self._contraction = state["l1_state"], state["l2_state"]
+        self._bounds = state["min_label"], state["max_label"]
+
+    def audit(self, example: Example, prediction: float) -> Audit:
+        """`prediction` is the sum of all contributions; VW shows it within the labels seen."""
+        rows = []
+        for _, features in self._naming.features(example.text):
+            slots = self._naming.slots(features.indices, 0).tolist()
+            for place, (slot, value) in enumerate(zip(slots, features.values.tolist(), strict=True)):
+                name, weight = _text(features.name(place)), self._regularised(self._weight(slot, 0))
+                rows.append(Audited(name, slot, value, weight, f"{name}:{slot}:{value:g}:{weight:g}"))
+        lowest, highest = self._bounds
+        return Audit(min(max(prediction, lowest), highest), sorted(rows, key=lambda row: -abs(row.weight * row.value)))
+
+    def _regularised(self, raw: float) -> float:
+        """What --l1 and --l2 leave of a weight when it is used."""
+        kept = raw - math.copysign(self._gravity, raw) if abs(raw) > self._gravity else 0.0
+        return kept * self._contraction
 
 
 class Naming:
@@ -103,6 +120,7 @@ class Naming:
         self._wanted = np.array(sorted(wanted), np.uint64)
         self._models = _multiplier(model.hashed) // model.stride
         self._parts: dict[int, list[Features]] = {}
+        self._known: dict[Term, set[int]] = {}
 
     def add_names(self, names: Iterable[Name]) -> None:
         """Names of a dictionary."""
@@ -117,8 +135,13 @@ class Naming:
 
     def add_example(self, example: Example) -> None:
         """The features of one example, or of each action of a group with what is shared, interactions included."""
-        for features in self.features(example.text):
-            self._find(features.indices, features.names.__getitem__)
+        for term, features in self.features(example.text):
+            known = self._known.setdefault(term, set())
+            fresh = [place for place, index in enumerate(features.indices.tolist()) if index not in known]
+            if len(known) > MOST_KNOWN:
+                known.clear()
+            known.update(features.indices[fresh].tolist())
+            self._find(features, fresh)
 
     def add_products(self) -> None:
         """Interactions of the names added so far."""
@@ -136,20 +159,19 @@ class Naming:
             step = max(1, PRODUCTS_AT_ONCE // math.prod(sizes[1:]))
             for first in range(0, sizes[0], step):
                 products = _Products(groups, term, True, range(first, min(first + step, sizes[0])))
-                self._find(products.indices, products.name)
+                self._find(products, range(len(products.indices)))
 
-    def features(self, text: bytes) -> Iterator[Features]:
+    def features(self, text: bytes) -> Iterator[tuple[Term, "Features | _Products"]]:
         """Everything in one example that has a weight: its features, the constant, and interactions."""
         lines = [self._hashed(line) for line in text.split(b"\n")]
         if text.startswith(b"shared") and len(lines) > 1:
             shared = {char: features for char, features in lines[0].items() if char != CONSTANT}
             lines = [_merged(line, shared) for line in lines[1:]]
         for groups in lines:
-            yield from groups.values()
+            for char, features in groups.items():
+                yield (char,), features
             for term in self._tweaks.terms(groups):
-                products = _Products(groups, term, self._tweaks.is_permuted, range(len(groups[term[0]].names)))
-                names = [products.name(place) for place in range(len(products.indices))]
-                yield Features(names, products.indices, products.values)
+                yield term, _Products(groups, term, self._tweaks.is_permuted, range(len(groups[term[0]].names)))
 
     def slots(self, indices: Indices, model: int) -> Indices:
         """Where the weights of full indices lie, for one of the several models that a learner may hold."""
@@ -180,16 +202,17 @@ class Naming:
         for char, features in groups.items():
             if char != CONSTANT:
                 self._parts.setdefault(char, []).append(features)
-            self._find(features.indices, features.names.__getitem__)
+            self._find(features, range(len(features.names)))
 
-    def _find(self, indices: Indices, name: Callable[[int], bytes]) -> None:
-        """Note the names of those indices at which there is a weight."""
+    def _find(self, features: "Features | _Products", chosen: Sequence[int]) -> None:
+        """Note the names of those of the chosen features that have a weight."""
+        indices = features.indices[chosen] if len(chosen) else np.empty(0, np.uint64)
         for model in range(self._models if len(self._wanted) else 0):
             slots = self.slots(indices, model)
             places = np.minimum(np.searchsorted(self._wanted, slots), len(self._wanted) - 1)
             suffix = b"[%d]" % model if model else b""
             for place in np.flatnonzero(self._wanted[places] == slots).tolist():
-                self.found.setdefault(int(slots[place]), {})[name(place) + suffix] = None
+                self.found.setdefault(int(slots[place]), {})[features.name(chosen[place]) + suffix] = None
 
     def _remark(self, text: str) -> None:
         if text not in self.remarks:

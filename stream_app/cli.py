@@ -14,6 +14,7 @@ from stream_app.commands.checkpoints import checkpoints, rollback
 from stream_app.commands.predict import predict
 from stream_app.commands.serve import serve
 from stream_app.commands.train import train
+from stream_app.commands.weights import weights
 from stream_app.config import ConfigError
 from stream_app.http.client import ClientError
 from stream_app.service import ServiceError
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (serve, train, predict, checkpoints, rollback, check):
+for command in (serve, train, predict, checkpoints, rollback, check, weights):
     cli.add_command(command)
 # What stands on the service rather than in it (produce, demo, bench) lives in tools/ and registers itself.
 for entry in entry_points(group="weir.commands"):

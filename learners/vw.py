@@ -18,12 +18,20 @@ from formats.vw_text import Section, sections, unescape
 from learners import vw_weights
 from learners.learner import Answer, Audit, Column, Contribution, LearnerError, Learnt, Name, Rejected, Traits, Weights
 from learners.vw_arguments import VWArguments
+from learners.vw_groups import GroupKind, crash_reason, without_outcome
 
 Console = Callable[[str], None]
 """Takes what VW itself would print: its header, progressive table, warnings and summary, in pieces of any size."""
 
 _CONSTANT = 11650396
 _MODEL_DIR = "/dev/shm"
+# These draw random numbers when they predict, and VW's model holds where the sequence stands.
+_DRAWING = frozenset(["cb_sample", "sample_pdf", "search_task", "cbzo", "emt", "automl"])
+_GROUP_KINDS: dict[int, GroupKind] = {
+    pylibvw.vw.lCostSensitive: "cost",
+    pylibvw.vw.lConditionalContextualBandit: "ccb",
+    pylibvw.vw.lSlates: "slates",
+}
 
 
 class VW:
@@ -33,6 +41,9 @@ class VW:
     itself writes the files that `reports` names, such as `-p FILE`, as on its command line.
     Raises LearnerError for arguments that VW refuses, or that would leave the stream, the process or the machine.
     """
+
+    _copy: Any
+    _copied: tuple[float, float]
 
     def __init__(self, arguments: str = "", console: Console | None = None, reports: Sequence[str] = ()) -> None:
         self._arguments = VWArguments(arguments)
@@ -76,16 +87,38 @@ class VW:
             raise LearnerError(f"VW: {error}") from error
 
     def _predicted(self, example: Example) -> Answer:
-        if self._answer is None or (self.traits.is_multiline and self.traits.label_kind == "text"):
-            raise LearnerError(f"predictions of VW with {self._arguments} cannot be served")
+        if self._answer is None:
+            raise LearnerError(f"predictions of VW with {self._arguments} cannot be served: nothing can read them")
+        vw = self._predictor()
         # Examples made this way are freed by Python and never enter VW's statistics.
         if not self.traits.is_multiline:
-            line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
-            self._vw.predict(line)
+            line = pylibvw.example(vw, self._label_type, _unlabelled(example.text))
+            vw.predict(line)
             return self._answer(line)
-        lines = [pylibvw.example(self._vw, self._label_type, _unlabelled(line)) for line in example.text.split(b"\n")]
-        self._vw.predict_multi(lines)
+        reason = crash_reason("other" if self._group_kind == "cost" else self._group_kind, example.text)
+        if reason is not None:
+            raise LearnerError(reason)
+        texts = without_outcome(self._group_kind, example.text)
+        lines = [pylibvw.example(vw, self._label_type, text) for text in texts]
+        vw.predict_multi(lines)
+        if self._is_class:
+            classes = [float(pylibvw.example.get_multiclass_prediction(line)) for line in lines]
+            return max(classes) if self._group_kind == "cost" else classes
         return self._answer(lines[0])
+
+    def _predictor(self) -> Any:
+        """What predicts: a copy of the learner as it is now, where to predict is to draw from VW's random numbers."""
+        if self._reductions.isdisjoint(_DRAWING):
+            return self._vw
+        learnt = self._vw.get_weighted_examples(), self._vw.get_sum_loss()
+        if self._copy is None or self._copied != learnt:
+            with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
+                path = Path(folder, "model")
+                self._vw.save(str(path))
+                command = [*self._arguments.for_restore(), "-i", str(path)]
+                self._copy = pylibvw.vw(command, _Log(None).binding)
+            self._copied = learnt
+        return self._copy
 
     def probabilities(self, predictions: Column) -> Column:
         if self._is_probability:
@@ -174,10 +207,14 @@ class VW:
         try:
             command = self._arguments.for_restore() if extra else self._arguments.command
             self._vw: Any = pylibvw.vw([*command, *self._reports, *extra], self._log.binding)
+            self._label_type = self._vw._get_label_type()
         except RuntimeError as error:
             raise LearnerError(f"VW: {error} (arguments: {self._arguments})") from error
-        self._label_type = self._vw._get_label_type()
+        self._group_kind = _GROUP_KINDS.get(self._label_type, "other")
+        self._reductions = set(self._vw.get_enabled_learners())
+        self._copy = None
         self._read, self._answer = _readers(self._vw._get_prediction_type())
+        self._is_class = self._vw._get_prediction_type() == pylibvw.vw.pMULTICLASS
         self._loss = self._arguments.value("--loss_function", "squared")
         link = self._arguments.value("--link", "identity")
         self._is_probability = link == "logistic"
@@ -188,7 +225,7 @@ class VW:
         return Traits(
             kind="vw",
             arguments=arguments,
-            exact_resume=self._arguments.resume_exactly(set(self._vw.get_enabled_learners())),
+            exact_resume=self._arguments.resume_exactly(self._reductions),
             reads="text",
             label_kind="text" if has_names and kind == "class" else kind,
             classes=self._arguments.classes(),
@@ -216,8 +253,9 @@ class VW:
         predictions, losses, rejected = _columns(len(examples))
         for index, example in enumerate(examples):
             before = self._vw.get_sum_loss()
-            if self._label_type == pylibvw.vw.lCostSensitive and _has_unlabelled_line(example.text):
-                rejected.append(Rejected(index, "label: every line of the group needs its class: VW would crash"))
+            reason = crash_reason(self._group_kind, example.text)
+            if reason is not None:
+                rejected.append(Rejected(index, reason))
                 continue
             try:
                 lines = self._vw._parse(example.text)
@@ -225,7 +263,7 @@ class VW:
             except RuntimeError as error:
                 rejected.append(Rejected(index, f"VW: {error}"))
                 continue
-            predictions[index] = self._read(lines[0])
+            predictions[index] = max(map(self._read, lines)) if self._is_class else self._read(lines[0])
             self._vw._finish_example_multi_ex(lines)
             losses[index] = self._vw.get_sum_loss() - before
         return Learnt(predictions, losses, rejected)
@@ -283,11 +321,25 @@ def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[An
         vw.pACTION_PROBS: example.get_action_scores,
         vw.pMULTILABELS: example.get_multilabel_predictions,
     }
+    pairs: dict[int, Callable[[Any], Answer]] = {
+        vw.pACTION_PDF_VALUE: lambda line: list(example.get_action_pdf_value(line)),
+        vw.pPDF: _stretches,
+        vw.pDECISION_SCORES: _slots,
+    }
     read = lists.get(prediction_type)
     if read is None:
-        return (lambda _: 0.0), None
+        return (lambda _: 0.0), pairs.get(prediction_type)
     best = min if prediction_type == vw.pACTION_SCORES else max
     return (lambda line: _best(read(line), best)), (lambda line: [float(value) for value in read(line)])
+
+
+def _stretches(line: Any) -> Answer:
+    return [[float(number) for number in stretch] for stretch in pylibvw.example.get_pdf(line)]
+
+
+def _slots(line: Any) -> Answer:
+    slots = pylibvw.example.get_decision_scores(line)
+    return [[[float(action), float(score)] for action, score in slot] for slot in slots]
 
 
 def _best(values: list[float], best: Callable[[list[float]], float]) -> float:
@@ -299,13 +351,8 @@ def _columns(n: int) -> tuple[Column, Column, list[Rejected]]:
     return np.full(n, np.nan), np.full(n, np.nan), []
 
 
-def _has_unlabelled_line(text: bytes) -> bool:
-    return any(line.lstrip(b" ").startswith(b"|") for line in text.split(b"\n"))
-
-
 def _unlabelled(line: bytes) -> bytes:
-    head, bar, rest = line.partition(b"|")
-    return (b"shared " if head.startswith(b"shared") else b"") + bar + rest
+    return b"|" + line.partition(b"|")[2]
 
 
 def _model_dir() -> str | None:

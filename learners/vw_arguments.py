@@ -19,7 +19,7 @@ _REFUSED = {
     "--span_server": "it waits for a network peer",
     "--json": "set events.format instead", "--dsjson": "set events.format instead",
     "--csv": "set events.format instead", "--flatbuffer": "set events.format instead",
-    "--lda": "the binding cannot feed it",
+    "--lda": "the binding cannot feed it", "--para_active": "VW crashes at the second example",
     "-p": "use --predictions", "--predictions": "use --predictions",
     "-P": "use --progress", "--progress": "use --progress",
     "-t": "use weir predict", "--testonly": "use weir predict",

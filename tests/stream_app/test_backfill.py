@@ -1,0 +1,320 @@
+"""Backfills by the real program: killed anywhere they end in the same bytes, and the live stream goes on after them."""
+
+import gzip
+import json
+import random
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from weir_process import WEIR, Weir, append, closing, run_weir, synthetic, wait_for
+
+TIMED = ("seconds", "examples_per_s", "checkpoint")
+"""What `--json` may say differently of two runs that learnt the same."""
+
+
+class Files:
+    """History in one format, plain or packed: `rows` events over two files, every 997th of them bad."""
+
+    def __init__(self, folder: Path, kind: str, rows: int) -> None:
+        folder.mkdir()
+        self.settings: dict[str, dict[str, object]] = {"schema": {"label": "y"}, "learner": {"args": f"{ARGS} -q ab"}}
+        self.events = [flat(number) for number in range(rows)]
+        halves = [self.events[: rows // 3], self.events[rows // 3 :]]
+        write: Callable[[Path, list[dict[str, Any]]], Path] = getattr(self, f"_{kind}")
+        self.paths = [str(write(folder / f"part-{number}", half)) for number, half in enumerate(halves)]
+
+    def _csv(self, path: Path, events: list[dict[str, Any]]) -> Path:
+        lines = [",".join(events[0]), *(",".join(map(str, event.values())) for event in events)]
+        return written(path.with_suffix(".csv.gz"), gzip.compress("\n".join(lines).encode()))
+
+    def _vw(self, path: Path, events: list[dict[str, Any]]) -> Path:
+        self.settings = {"learner": {"args": f"{ARGS} -q ff"}}
+        lines = [
+            f"{e['y'] if e['y'] == 'bad' else 2 * e['y'] - 1} |f n:{e['n']} {e['carrier']} {e['origin']}"
+            for e in events
+        ]
+        return written(path.with_suffix(".vw"), "\n".join(lines).encode())
+
+    def _json(self, path: Path, events: list[dict[str, Any]]) -> Path:
+        self.settings["schema"] = {"label": "y", "id": "id"}
+        lines = "\n".join(json.dumps(event) for event in events)
+        return written(path.with_suffix(".jsonl.zst"), zstandard.ZstdCompressor().compress(lines.encode()))
+
+    def _parquet(self, path: Path, events: list[dict[str, Any]]) -> Path:
+        rows = [{**event, "y": None if event["y"] == "bad" else event["y"]} for event in events]
+        for row, event in zip(rows, events, strict=True):
+            row["n"] = float("nan") if event["y"] == "bad" else float(event["n"])
+        pq.write_table(pa.Table.from_pylist(rows), path.with_suffix(".parquet"), row_group_size=5_000)
+        return path.with_suffix(".parquet")
+
+
+ARGS = "--loss_function logistic --link logistic -b 12"
+
+
+def flat(number: int) -> dict[str, Any]:
+    chance = random.Random(number)
+    label: int | str = int(chance.random() < 0.3) if number % 997 else "bad"
+    identity = number - 5 if number % 101 == 0 else number
+    return {
+        "id": f"e{identity}", "y": label, "n": number % 7,
+        "carrier": chance.choice("ABCDEF"), "origin": f"O{chance.randrange(40)}",
+    }  # fmt: skip
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def train(service: Weir, *arguments: str) -> dict[str, Any]:
+    ran = service.command("train", *arguments, "--json")
+    assert ran.code == 0, ran
+    return {name: value for name, value in json.loads(ran.out).items() if name not in TIMED}
+
+
+def killed_after_a_checkpoint(service: Weir, files: Sequence[str], chance: random.Random) -> bool:
+    """Run until the next checkpoint and a moment longer, then kill -9. False where it had ended before."""
+    head = service.checkpoints / "HEAD"
+    before = head.read_bytes() if head.exists() else b""
+    command = [WEIR, "train", *files, "--resume", "-c", str(service.toml)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        wait_for(lambda: process.poll() is not None or (head.exists() and head.read_bytes() != before))
+        for _ in range(chance.randrange(200_000)):
+            pass
+        process.kill()
+    return process.returncode < 0
+
+
+@pytest.mark.parametrize("kind", ["csv", "vw", "json", "parquet"])
+def test_killed_at_random_moments_a_backfill_ends_in_the_bytes_of_one_never_killed(kind: str, tmp_path: Path) -> None:
+    files = Files(tmp_path / "files", kind, 40_000)
+    settings = {**files.settings, "checkpoints": {"every_events": 300}}
+    killed, never = Weir(tmp_path / "killed", **settings), Weir(tmp_path / "never", **settings)
+    figures = train(never, *files.paths, "--backfill")
+    chance, kills = random.Random(kind), 0
+    while killed_after_a_checkpoint(killed, files.paths, chance) and kills < 4:
+        kills += 1
+    assert kills >= 3, "it had ended before it could be killed"
+    assert train(killed, *files.paths, "--resume") == figures
+    assert killed.deciding() == never.deciding()
+    assert figures["dead_letters"] == 41
+    letters = [(service.checkpoints / "dead_letters.jsonl").read_bytes() for service in (killed, never)]
+    assert letters[0] == letters[1]
+    assert letters[0].count(b"\n") == 41
+    assert killed.manifest().backfill == never.manifest().backfill
+
+
+def backfilled(folder: Path, history: list[bytes], **settings: dict[str, object]) -> tuple[Weir, str]:
+    service = Weir(folder, **settings)
+    path = written(folder / "history.jsonl", b"\n".join(history))
+    return service, str(path)
+
+
+async def test_what_was_learnt_from_files_and_then_live_is_what_one_stream_would_have_taught(tmp_path: Path) -> None:
+    history, during, after = synthetic(3_000), synthetic(700, first=3_000), synthetic(500, first=3_700)
+    service, path = backfilled(tmp_path / "both", history, checkpoints={"every_events": 100})
+    one = Weir(tmp_path / "one")
+    await append(one.log, [*history, *during, *after])
+    service.command("train", path, "--backfill")
+    await append(service.log, during)
+    with closing(service, one):
+        service.start().wait_learnt(len(during))
+        assert service.post("/events", b"\n".join(after)).status == 202
+        status = service.wait_learnt(len(during) + len(after))
+        assert service.stop() == 0
+        one.start().wait_learnt(len(history) + len(during) + len(after))
+        assert one.stop() == 0
+    assert status["position"] == {"0": 1_200}
+    assert status["records"] == 4_200
+    assert service.deciding() == one.deciding()
+    assert service.manifest().backfill is not None
+
+
+async def test_the_end_of_the_source_is_that_of_the_beginning_also_after_a_kill(tmp_path: Path) -> None:
+    history = synthetic(60_000)
+    service, path = backfilled(tmp_path, history, checkpoints={"every_events": 100}, learner={"args": ARGS})
+    await append(service.log, history[-400:])
+    assert killed_after_a_checkpoint(service, [path, "--live-from", "end"], random.Random(0))
+    await append(service.log, synthetic(30, first=60_000))
+    train(service, path, "--resume", "--live-from", "end")
+    assert service.manifest().position == {0: 400}
+    with closing(service):
+        assert service.start().wait_learnt(430)["records"] == 60_030
+        assert service.stop() == 0
+
+
+async def test_events_that_stand_in_file_and_log_are_learnt_once_where_they_have_ids(tmp_path: Path) -> None:
+    events = synthetic(1_000)
+    service, path = backfilled(tmp_path / "overlap", events[:700])
+    await append(service.log, events[400:])
+    one = Weir(tmp_path / "one")
+    await append(one.log, events)
+    train(service, path, "--backfill")
+    with closing(service, one):
+        assert service.start().wait_learnt(600)["duplicates"] == 300
+        assert service.stop() == 0
+        one.start().wait_learnt(1_000)
+        assert one.stop() == 0
+    assert service.blob("learner") == one.blob("learner")
+
+
+def test_a_place_in_the_stream_can_be_named(tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(10))
+    train(service, path, "--backfill", "--live-from", "0:17,2:4")
+    assert service.manifest().position == {0: 17, 2: 4}
+
+
+@pytest.mark.parametrize("place", ["0", "0:1,0:2", "beginning", "0:-1"])
+def test_a_place_that_is_none_is_refused(place: str, tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(10))
+    ran = service.command("train", path, "--backfill", "--live-from", place)
+    assert ran.code == 2
+    assert "--live-from" in ran.err.splitlines()[-1]
+    assert not service.checkpoints.exists()
+
+
+def broken_off(folder: Path, more: bytes = b"\n") -> tuple[Weir, Path]:
+    """A backfill that stopped at an array which is cut off, after 300 events."""
+    service, _ = backfilled(folder, [])
+    path = written(folder / "cut.json", b"[\n" + b",\n".join(synthetic(300)) + b"," + more)
+    ran = service.command("train", str(path), "--backfill")
+    assert ran.code == 2, ran
+    assert "cut.json, line 302: the array" in ran.err.splitlines()[-1]
+    assert "The 300 records before that are learnt and kept" in ran.err.splitlines()[-1]
+    return service, path
+
+
+def test_a_file_that_is_cut_off_is_gone_on_with_once_it_is_whole(tmp_path: Path) -> None:
+    service, path = broken_off(tmp_path / "broken")
+    whole = Weir(tmp_path / "whole")
+    written(path, b"[\n" + b",\n".join(synthetic(450)) + b"]\n")
+    figures = train(service, str(path), "--resume")
+    assert figures["examples"] == 450
+    assert train(whole, str(path), "--backfill") == figures
+    assert service.deciding() == whole.deciding()
+
+
+def test_serve_refuses_a_backfill_that_is_not_finished(tmp_path: Path) -> None:
+    service, _ = broken_off(tmp_path)
+    ran = service.command("serve", "--port", "0")
+    assert ran.code == 2
+    assert "weir train --resume" in ran.err
+    assert "300 records" in ran.err
+
+
+def test_a_file_that_was_changed_is_refused_by_name(tmp_path: Path) -> None:
+    service, path = broken_off(tmp_path)
+    head = service.head()
+    written(path, path.read_bytes().replace(b'"e17"', b'"x17"'))
+    ran = service.command("train", str(path), "--resume")
+    assert ran.code == 2
+    assert f"{path} is not what was learnt: its first 300 records have changed" in ran.err.splitlines()[-1]
+    assert service.head() == head
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: (folder / "a.jsonl").write_bytes(b"{}\n"), "a.jsonl has 3 bytes, but had"),
+        (lambda folder: (folder / "b.json").write_bytes(b"[]"), "b.json ends after 0 records, but 20 were learnt"),
+        (lambda folder: (folder / "b.json").write_bytes(b"["), "the array that begins on the first line is not closed"),
+    ],
+)
+def test_files_that_hold_less_or_others_are_refused_by_name(
+    change: Callable[[Path], object], said: str, tmp_path: Path
+) -> None:
+    service = Weir(tmp_path)
+    first = written(tmp_path / "a.jsonl", b"\n".join(synthetic(30)))
+    second = written(tmp_path / "b.json", b"[" + b",".join(synthetic(20, first=30)) + b",")
+    assert service.command("train", str(first), str(second), "--backfill").code == 2
+    change(tmp_path)
+    ran = service.command("train", str(first), str(second), "--resume")
+    assert ran.code == 2
+    assert said in ran.err.splitlines()[-1]
+
+
+def test_files_in_another_order_are_refused_and_further_ones_are_learnt(tmp_path: Path) -> None:
+    service, path = broken_off(tmp_path)
+    more = written(tmp_path / "more.json", b"\n".join(synthetic(50, first=300)))
+    ran = service.command("train", str(more), str(path), "--resume")
+    assert "FILE 1 is" in ran.err.splitlines()[-1]
+    written(path, path.read_bytes().rstrip(b",\n") + b"]")
+    assert train(service, str(path), str(more), "--resume")["examples"] == 350
+
+
+def test_resume_begins_where_nothing_is_and_says_so_where_all_is_done(tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(40))
+    figures = train(service, path, "--resume")
+    head = service.head()
+    Path(path).unlink()
+    again = service.command("train", path, "--resume", "--json")
+    assert again.code == 0
+    assert "is finished" in again.err.splitlines()[0]
+    assert {name: value for name, value in json.loads(again.out).items() if name not in TIMED} == figures
+    assert service.head() == head
+
+
+def test_predictions_are_refused_together_with_resume(tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(40))
+    ran = service.command("train", path, "--resume", "-p", str(tmp_path / "predictions"))
+    assert ran.code == 2
+    assert "--predictions: cannot go with --resume" in ran.err
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_a_learner_that_does_not_resume_exactly_says_so(tmp_path: Path) -> None:
+    service, _ = backfilled(tmp_path, [], learner={"args": "--loss_function logistic --link logistic --nn 2"})
+    path = written(tmp_path / "cut.json", b"[" + b",".join(synthetic(30)))
+    assert service.command("train", str(path), "--backfill").code == 2
+    written(path, path.read_bytes() + b"]")
+    ran = service.command("train", str(path), "--resume")
+    assert ran.code == 0
+    assert "does not resume exactly" in ran.err.splitlines()[1]
+
+
+async def test_a_checkpoint_within_the_files_is_no_rollback_of_the_live_stream(tmp_path: Path) -> None:
+    service, path = broken_off(tmp_path)
+    within = service.head()
+    written(path, path.read_bytes().rstrip(b",\n") + b"]")
+    train(service, str(path), "--resume")
+    seam = service.head()
+    await append(service.log, synthetic(20, first=300))
+    with closing(service):
+        service.start().wait_learnt(20)
+        refused = service.command("rollback", within, "--replay", environment={"WEIR_HTTP_PORT": service.port})
+        assert refused.code == 2
+        assert "no position of the stream" in refused.err
+        service.rollback(seam, "--replay")
+        assert service.wait_learnt(20)["records"] == 320
+        assert service.stop() == 0
+
+
+def test_dead_letters_are_kept_with_file_record_and_bytes(tmp_path: Path) -> None:
+    good = b'{"label": 1, "features": {"a": 1}}'
+    for name, bad in (("a.jsonl", b'{"label": "x", "features": {}}'), ("b.jsonl", b"\xff{")):
+        written(tmp_path / name, b"\n".join([good, bad, good]))
+    letters = tmp_path / "letters.jsonl"
+    paths = [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]
+    assert run_weir("train", *paths, "--dead-letters", str(letters)).code == 0
+    first, second = map(json.loads, letters.read_text().splitlines())
+    assert (first["file"], first["record"], first["offset"]) == (paths[0], 2, 1)
+    assert first["payload"] == '{"label": "x", "features": {}}'
+    assert (second["file"], second["record"], second["payload_base64"]) == (paths[1], 2, "/3s=")
+    assert "label" in first["reason"]
+
+
+def test_the_format_is_told_by_the_names_of_files_where_nothing_else_says_it(tmp_path: Path) -> None:
+    lines = zstandard.ZstdCompressor().compress(b"1 |f a\n-1 |f b\n")
+    path = written(tmp_path / "a.DAT.zst".lower(), lines)
+    assert json.loads(run_weir("train", str(path), "--json").out)["examples"] == 2
+    rows = written(tmp_path / "b.tsv", b"y\ta\n1\tx\n0\ty\n")
+    assert json.loads(run_weir("train", str(rows), "--label", "y", "--json").out)["examples"] == 2
+    ran = run_weir("train", str(path), str(rows))
+    assert ran.code == 2
+    assert "a.dat.zst is vw by its name" in ran.err or "b.tsv is tsv by its name" in ran.err

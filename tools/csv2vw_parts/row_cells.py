@@ -128,17 +128,21 @@ def _rows_singly(chunk: RowChunk, dialect: Dialect) -> Iterator[Row]:
 
 def _quoted_rows(text: str, separator: str) -> list[list[str]] | None:
     """All rows of a text with quotes, empty ones too; None unless every quote opens, doubles or closes a cell."""
+    csv.field_size_limit(MAX_ROW_BYTES)
+    try:
+        found = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error:
+        return None
+    has_quotes_left = '"' in "".join(map("".join, found))
+    return None if has_quotes_left and not _is_sound(text, separator) else found
+
+
+def _is_sound(text: str, separator: str) -> bool:
+    """Whether outside quotes each piece of text begins and ends where a cell does: no quote stands within a cell."""
     pieces = text.split('"')
     first, last = pieces[0], pieces[-1]
     between = list(filter(None, pieces[2:-1:2]))
-    opens, closes = {separator, "\n"}, {separator, "\n", "\r"}
-    is_sound = (not first or first[-1] in opens) and (not last or last[0] in closes) and len(pieces) % 2 == 1
-    if not is_sound or not opens.issuperset(map(itemgetter(-1), between)):
-        return None
-    if not closes.issuperset(map(itemgetter(0), between)):
-        return None
-    csv.field_size_limit(MAX_ROW_BYTES)
-    try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-    except csv.Error:
-        return None
+    before, after = {separator, "\n"}, {separator, "\n", "\r"}
+    if len(pieces) % 2 == 0 or (first and first[-1] not in before) or (last and last[0] not in after):
+        return False
+    return before.issuperset(map(itemgetter(-1), between)) and after.issuperset(map(itemgetter(0), between))

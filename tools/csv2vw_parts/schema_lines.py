@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from itertools import islice
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import msgspec
 import orjson
 
-from formats.example import Dead, Example
-from formats.format import Format
+from formats.csv_row import CsvRow
+from formats.example import Dead, Example, Value
 from learners.learner import LearnerError
 from stream_app.config import ConfigError, Settings, load, replaced
 from stream_app.wiring import build_format, build_learner
@@ -76,7 +76,8 @@ class SchemaLines:
 
     def _lines(self, examples: Sequence[Example]) -> bytes:
         if self._is_json:
-            return b"".join([_event(example) for example in examples])
+            homes = [home for column in self._format.columns if (home := self._settings.schema.home(column))]
+            return b"".join([_event(example, homes) for example in examples])
         return b"".join([example.text + b"\n" for example in examples])
 
 
@@ -85,12 +86,14 @@ def _settings(path: str) -> Settings:
     return settings if settings.events.format in CSV else replaced(settings, "events", format=CSV[0])
 
 
-def _format(settings: Settings, is_json: bool) -> Format:
+def _format(settings: Settings, is_json: bool) -> CsvRow:
     traits = build_learner(settings).traits
-    return build_format(settings, msgspec.structs.replace(traits, reads="features" if is_json else "text"))
+    format_ = build_format(settings, msgspec.structs.replace(traits, reads="features" if is_json else "text"))
+    return cast(CsvRow, format_)
 
 
-def _event(example: Example) -> bytes:
+def _event(example: Example, homes: Sequence[tuple[str, str]]) -> bytes:
+    """The event of an example whose features have these homes; what is missing is null, so that its place stays."""
     event: dict[str, object] = {}
     if example.id is not None:
         event["id"] = example.id
@@ -100,5 +103,8 @@ def _event(example: Example) -> bytes:
         event["label"] = example.label
     if example.weight != 1.0:
         event["weight"] = example.weight
-    event["features"] = dict(example.features)
+    features: dict[str, dict[str, Value]] = {}
+    for namespace, name in homes:
+        features.setdefault(namespace, {})[name] = example.features.get(namespace, {}).get(name)
+    event["features"] = features
     return orjson.dumps(event) + b"\n"

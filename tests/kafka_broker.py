@@ -13,23 +13,25 @@ from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_topic import KafkaOptions
 from tools.kafka import Broker, missing
 
-
-def skip_without_java() -> None:
-    absent = missing()
-    if absent is not None:
-        pytest.skip(f"no Kafka broker: {absent}; or set KAFKA_BOOTSTRAP_SERVERS")
+QUICK = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300"}
+"""A broker that was killed comes back sooner: it need not outwait the session of the one that it was."""
 
 
 @pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that a test may kill, if it starts it again."""
+    absent = missing()
+    if absent is not None:
+        pytest.skip(f"no Kafka broker: {absent}; or set KAFKA_BOOTSTRAP_SERVERS")
+    with Broker(tmp_path_factory.mktemp("kafka"), options=QUICK) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
     """HOST:PORT of a broker that creates topics by itself, as brokers do."""
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if given:
-        yield given
-        return
-    skip_without_java()
-    with Broker(tmp_path_factory.mktemp("kafka")) as broker:
-        yield broker.servers
+    return given or str(request.getfixturevalue("own_broker").servers)
 
 
 def new_place(servers: str) -> str:

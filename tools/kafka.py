@@ -84,6 +84,13 @@ class Broker:
         """What clients connect to."""
         return f"127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """Of the running broker. Raises KafkaError where none runs."""
+        if self._process is None:
+            raise KafkaError(f"no broker runs in {self._folder}; start it")
+        return self._process.pid
+
     def start(self) -> "Broker":
         """Returns once the broker takes connections."""
         if (absent := missing()) is not None:

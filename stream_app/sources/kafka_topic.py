@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.helpers import create_ssl_context
 
 from stream_app.sources.source import Position, SourceError
@@ -70,12 +70,14 @@ class KafkaTopic:
 
     def error(self, what: str, error: BaseException) -> SourceError:
         """What aiokafka raised, in our words: with the last thing that it said about the reason."""
+        heard = last_words().said
         if isinstance(error, TimeoutError):
-            reason = f"no answer within {self.timeout_s:g} s"
+            reason = f"no answer within {self.timeout_s:g} s{heard and f' ({heard})'}"
+        elif isinstance(error, KafkaConnectionError) and heard:
+            reason = heard
         else:
             reason = str(error) or type(error).__name__
-        heard = last_words().said
-        return SourceError(f"{self.said}: {what}: {reason}{f' ({heard})' if heard and heard not in reason else ''}")
+        return SourceError(f"{self.said}: {what}: {reason}")
 
     async def look_up(self, partitions: int | None) -> tuple[Position, Position]:
         """Where each partition begins and ends. Creates the topic only where `partitions` says how many it shall have.

@@ -95,10 +95,10 @@ class VW:
             line = pylibvw.example(vw, self._label_type, _unlabelled(example.text))
             vw.predict(line)
             return self._answer(line)
-        reason = crash_reason("other" if self._group_kind == "cost" else self._group_kind, example.text)
+        texts = without_outcome(self._group_kind, example.text)
+        reason = crash_reason(self._group_kind, b"\n".join(texts))
         if reason is not None:
             raise LearnerError(reason)
-        texts = without_outcome(self._group_kind, example.text)
         lines = [pylibvw.example(vw, self._label_type, text) for text in texts]
         vw.predict_multi(lines)
         if self._is_class:
@@ -213,7 +213,7 @@ class VW:
         self._group_kind = _GROUP_KINDS.get(self._label_type, "other")
         self._reductions = set(self._vw.get_enabled_learners())
         self._copy = None
-        self._read, self._answer = _readers(self._vw._get_prediction_type())
+        self._read, self._answer = _readers(self._vw._get_prediction_type(), self._label_type)
         self._is_class = self._vw._get_prediction_type() == pylibvw.vw.pMULTICLASS
         self._loss = self._arguments.value("--loss_function", "squared")
         link = self._arguments.value("--link", "identity")
@@ -305,7 +305,7 @@ def _label_kind(label_type: int) -> LabelKind:
     return kinds.get(label_type, "text")
 
 
-def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[Any], Answer] | None]:
+def _readers(prediction_type: int, label_type: int) -> tuple[Callable[[Any], float], Callable[[Any], Answer] | None]:
     """How a prediction is read: as one number for the metrics, and as it is served, if it can be."""
     vw, example = pylibvw.vw, pylibvw.example
     single: dict[int, Callable[[Any], float]] = {
@@ -327,7 +327,9 @@ def _readers(prediction_type: int) -> tuple[Callable[[Any], float], Callable[[An
         vw.pDECISION_SCORES: _slots,
     }
     read = lists.get(prediction_type)
-    if read is None:
+    # Where actions are classes, the binding writes their scores beyond its memory.
+    are_classes = label_type in (vw.lCostSensitive, vw.lMulticlass)
+    if read is None or (are_classes and prediction_type in (vw.pACTION_SCORES, vw.pACTION_PROBS)):
         return (lambda _: 0.0), pairs.get(prediction_type)
     best = min if prediction_type == vw.pACTION_SCORES else max
     return (lambda line: _best(read(line), best)), (lambda line: [float(value) for value in read(line)])

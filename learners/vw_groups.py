@@ -3,6 +3,7 @@
 Knows the words before the bar of each kind of label, and nothing of the learner.
 """
 
+from collections import Counter
 from typing import Literal
 
 GroupKind = Literal["cost", "ccb", "slates", "other"]
@@ -20,13 +21,7 @@ def crash_reason(kind: GroupKind, text: bytes) -> str | None:
         return "label: every line of the group needs its class: VW would crash"
     if kind == "ccb" and heads[0][:2] != [b"ccb", b"shared"]:
         return "group: expected `ccb shared` in its first line: VW would crash"
-    if kind == "slates" and heads[0][:2] != [b"slates", b"shared"]:
-        return "group: expected `slates shared` in its first line: VW would crash"
-    if kind == "slates":
-        slots = [len(head) > 2 for head in heads if head[:2] == [b"slates", b"slot"]]
-        if any(is_labelled != (len(heads[0]) > 2) for is_labelled in slots):
-            return "label: either the shared line and every slot have one, or none has: VW would crash"
-    return None
+    return _slates_reason(heads) if kind == "slates" else None
 
 
 def without_outcome(kind: GroupKind, text: bytes) -> list[bytes]:
@@ -47,12 +42,30 @@ def label_words(line: bytes) -> list[bytes]:
     return words
 
 
+def _slates_reason(heads: list[list[bytes]]) -> str | None:
+    if heads[0][:2] != [b"slates", b"shared"]:
+        return "group: expected `slates shared` in its first line: VW would crash"
+    actions = Counter(head[2] for head in heads if head[:2] == [b"slates", b"action"] and len(head) > 2)
+    slots = [head[2:] for head in heads if head[:2] == [b"slates", b"slot"]]
+    for index, outcome in enumerate(slots):
+        count = actions[str(index).encode()]
+        if count == 0:
+            return f"group: slot {index} has no action: VW would crash"
+        if bool(outcome) != (len(heads[0]) > 2):
+            return "label: either the shared line and every slot have one, or none has: VW would crash"
+        chosen = [part.partition(b":")[0] for word in outcome for part in word.split(b",")]
+        if not all(action.isdigit() and int(action) < count for action in chosen):
+            return f"label: slot {index} names an action beyond its {count}, counted from 0: VW would crash"
+    return None
+
+
 def _without_outcome(kind: GroupKind, line: bytes, index: int) -> bytes:
     _, bar, rest = line.partition(b"|")
     words = label_words(line)
     if kind == "cost":
-        first = words[0].partition(b":")[0] if words else str(index + 1).encode()
-        return first + b" " + bar + rest
+        first = words[0].partition(b":")[0] if words else b""
+        named = first if first.isdigit() or first == b"shared" else str(index + 1).encode()
+        return named + b" " + bar + rest
     if kind == "slates":
         keeps = 3 if words[1:2] == [b"action"] else 2
         return b" ".join([*words[:keeps], bar + rest])

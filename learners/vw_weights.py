@@ -7,7 +7,7 @@ hashed here, as interactions_predict.h of Vowpal Wabbit 9.11 does. Knows no bind
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import msgspec
 import numpy as np
@@ -65,14 +65,16 @@ def weights(model: VWModel, names: Iterable[Name], examples: Iterable[Example]) 
     Interactions come from the examples if there are any, otherwise from all products of names that may interact.
     """
     entries = [(int(index), value, rest) for index, value, rest in _ENTRY.findall(_body(model.readable))]
+    dictionary, examples = list(names), iter(examples)
+    first = next(examples, None)
+    if not dictionary and first is None:
+        return Weights([Weight([], index, float(value), value + rest) for index, value, rest in entries], [])
     naming = Naming(model, [index for index, _, _ in entries])
-    naming.add_names(names)
-    read = 0
-    for example in examples:
-        naming.add_example(example)
-        read += 1
-    if not read:
+    naming.add_names(dictionary)
+    if first is None:
         naming.add_products()
+    for example in [] if first is None else chain([first], examples):
+        naming.add_example(example)
     found = [
         Weight([_text(name) for name in naming.found.get(index, ())], index, float(value), value + rest)
         for index, value, rest in entries

@@ -14,7 +14,8 @@ import pytest
 from formats.example import Example
 from formats.labels import Labels
 from formats.vw_text import VwText
-from learners.learner import Name, Weights
+from learners import vw_weights
+from learners.learner import LearnerError, Name, Weights
 from learners.vw import VW
 from stream_app.names import Names, pairs
 
@@ -151,3 +152,64 @@ def test_an_audit_is_that_of_vw(args: str, tmp_path: Path) -> None:
         assert ours == expected
     scores = [float(line) for line in theirs if not line.startswith("\t")]
     assert [one.prediction for one in audits] == pytest.approx(scores, abs=2e-6)
+
+
+@pytest.mark.parametrize("args", ["--sort_features", "--feature_limit f2"])
+def test_names_are_refused_where_vw_reorders_features(args: str) -> None:
+    vw, _, names = learnt(args, lines())
+    assert vw.weights([], []).weights
+    with pytest.raises(LearnerError, match="reorder features"):
+        vw.weights(names, [])
+
+
+def test_an_interaction_of_too_many_products_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vw_weights, "MOST_PRODUCTS", 10)
+    vw, examples, names = learnt("-q fs", lines())
+    told = vw.weights(names, [])
+    assert told.remarks == [
+        "interaction 'fs': 16 products of names are too many to try; give --from FILE to name them from events"
+    ]
+    assert any(not one.names for one in told.weights)
+    assert all(one.names for one in vw.weights(names, examples).weights)
+
+
+def test_products_tried_a_few_at_once_give_the_same_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    vw, _, names = learnt("--cubic ffs -q ::", lines())
+    whole = vw.weights(names, [])
+    monkeypatch.setattr(vw_weights, "PRODUCTS_AT_ONCE", 3)
+    monkeypatch.setattr(vw_weights, "NAMES_AT_ONCE", 2)
+    assert with_names(vw.weights(names, [])) == with_names(whole)
+
+
+def test_grams_are_named_from_events_only_and_that_is_said() -> None:
+    vw, examples, names = learnt("--ngram 2", lines())
+    told = vw.weights(names, [])
+    assert told.remarks == ["n-grams are named from events only: give --from FILE"]
+    assert any(not one.names for one in told.weights)
+    assert all(one.names for one in vw.weights(names, examples).weights)
+
+
+def test_shared_features_and_their_interactions_with_actions_have_names(tmp_path: Path) -> None:
+    group = [b"shared |user u1 u2", b"1:2:0.5 |action a", b"|action b |user u3", b""]
+    other = [b"shared |user u2", b"|action a", b"2:1:0.5 |action c", b""]
+    args = "--cb_explore_adf -q ua -q uu -b 22"
+    vw = VW(args)
+    texts = [b"\n".join(group[:-1]), b"\n".join(other[:-1])] * 20
+    decoded = VwText(Labels(vw.traits.label_kind, vw.traits.classes), "text", True).decode(texts)
+    vw.learn(decoded.examples)
+    _, inverted = by_vw(args, (group + other) * 20, tmp_path)
+    assert sorted(with_names(vw.weights([], decoded.examples))) == sorted(inverted)
+
+
+def test_naming_and_auditing_leave_the_learner_as_it_was() -> None:
+    vw, examples, names = learnt("-q fs", lines())
+    before = vw.state()
+    vw.weights(names, examples)
+    list(vw.audit(examples))
+    assert vw.state() == before
+
+
+def test_only_a_single_score_can_be_audited() -> None:
+    vw, examples, _ = learnt("--oaa 3", lines("--oaa 3"))
+    with pytest.raises(LearnerError, match="single scalar score"):
+        list(vw.audit(examples))

@@ -18,6 +18,7 @@ from formats.vw_text import Section, sections, unescape
 from learners import vw_weights
 from learners.learner import Answer, Audit, Column, Contribution, LearnerError, Learnt, Name, Rejected, Traits, Weights
 from learners.vw_arguments import VWArguments
+from learners.vw_bounds import Bounds
 from learners.vw_groups import GroupKind, crash_reason, without_outcome
 
 Console = Callable[[str], None]
@@ -50,6 +51,7 @@ class VW:
         self._is_bounded = console is not None
         # VW ends a pass only over a source of its own: an empty one.
         self._reports = [*reports, "-d", os.devnull] if self._is_bounded else []
+        self._bounds = Bounds.of(self._arguments)
         self._log = _Log(console)
         self._open([])
         self.traits = self._traits(arguments)
@@ -64,7 +66,7 @@ class VW:
             return Learnt(np.empty(0), np.empty(0))
         if self.traits.is_multiline:
             return self._learn_groups(examples)
-        if self.traits.label_kind != "number":
+        if self.traits.label_kind != "number" or not self._is_number:
             return self._learn_counted(examples)
         parsed = self._vw._parse(text_of(examples))
         if len(parsed) != len(examples):
@@ -215,6 +217,7 @@ class VW:
         self._copy = None
         self._read, self._answer = _readers(self._vw._get_prediction_type(), self._label_type)
         self._is_class = self._vw._get_prediction_type() == pylibvw.vw.pMULTICLASS
+        self._is_number = self._vw._get_prediction_type() in (pylibvw.vw.pSCALAR, pylibvw.vw.pPROB)
         self._loss = self._arguments.value("--loss_function", "squared")
         link = self._arguments.value("--link", "identity")
         self._is_probability = link == "logistic"
@@ -238,6 +241,10 @@ class VW:
         predictions, losses, rejected = _columns(len(examples))
         for index, row in enumerate(examples):
             before = self._vw.get_sum_loss()
+            reason = self._bounds.reason(row.text) if self._bounds is not None else None
+            if reason is not None:
+                rejected.append(Rejected(index, reason))
+                continue
             try:
                 (example,) = self._vw._parse(row.text)
                 self._vw.learn(example)

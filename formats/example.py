@@ -123,7 +123,30 @@ class Dead(msgspec.Struct, frozen=True):
 
 
 class Decoded(msgspec.Struct):
-    """A micro-batch after decoding: the examples in order, and the payloads that gave none."""
+    """A micro-batch after decoding: the examples in order, and the payloads that gave none.
+
+    Every other payload gave one example, but for envelopes: `sizes` says of each of those how many it gave.
+    """
 
     examples: Sequence[Example]
     dead: list[Dead]
+    sizes: dict[int, int] = {}
+
+    def payload_of_each(self, payloads: int) -> list[int]:
+        """For each example the index of its payload, of so many.
+
+        >>> Decoded([Example(), Example(), Example()], [Dead(1, "empty")], {2: 2}).payload_of_each(3)
+        [0, 2, 2]
+        """
+        without = {one.index for one in self.dead}
+        indices = (index for index in range(payloads) if index not in without)
+        return [index for index in indices for _ in range(self.sizes.get(index, 1))]
+
+    def without_first(self, n: int) -> "Decoded":
+        """What the payloads after the first `n` gave."""
+        if not n:
+            return self
+        skipped = sum(index < n for index in self.payload_of_each(n))
+        dead = [Dead(one.index - n, one.reason) for one in self.dead if one.index >= n]
+        sizes = {index - n: size for index, size in self.sizes.items() if index >= n}
+        return Decoded(self.examples[skipped:], dead, sizes)

@@ -38,21 +38,22 @@ class JsonEvent:
     def decode(self, payloads: Sequence[bytes]) -> Decoded:
         examples: list[Example] = []
         dead: list[Dead] = []
+        sizes: dict[int, int] = {}
         for index, payload in enumerate(payloads):
             try:
-                event = orjson.loads(payload)
+                try:
+                    event = orjson.loads(payload)
+                except orjson.JSONDecodeError as error:
+                    event = _lines(payload, error)
                 if event.__class__ is dict:
                     examples.append(self._example(event))
                 else:
-                    examples += self._envelope(event)
-            except orjson.JSONDecodeError as error:
-                try:
-                    examples += self._lines(payload, error)
-                except FormatError as reason:
-                    dead.append(Dead(index, str(reason)))
+                    several = self._envelope(event)
+                    sizes[index] = len(several)
+                    examples += several
             except FormatError as error:
                 dead.append(Dead(index, str(error)))
-        return Decoded(examples, dead)
+        return Decoded(examples, dead, sizes)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
         """Lines of JSON; or, where the first line is no JSON by itself or an array, one value: its items, or itself.
@@ -103,16 +104,6 @@ class JsonEvent:
             except FormatError as error:
                 raise FormatError(f"[{index}].{error}") from error
         return examples
-
-    def _lines(self, payload: bytes, error: orjson.JSONDecodeError) -> list[Example]:
-        """An envelope of lines; `error` is why the payload is not one JSON value."""
-        lines = [line for line in payload.split(b"\n") if line.strip()]
-        if len(lines) < 2:
-            raise FormatError(f"not JSON: {error}") from error
-        try:
-            return self._envelope([orjson.loads(line) for line in lines])
-        except orjson.JSONDecodeError as inner:
-            raise FormatError(f"not JSON, nor lines of JSON: {inner}") from inner
 
     def _example(self, event: dict[str, Any]) -> Example:
         raw = event.get("features")
@@ -210,6 +201,17 @@ class JsonEvent:
     def _action_head(self, label: Label, index: int) -> bytes:
         is_taken = isinstance(label, Bandit) and label.action == index
         return self._labels.written(label, 1.0).encode() if is_taken else b""
+
+
+def _lines(payload: bytes, error: orjson.JSONDecodeError) -> list[object]:
+    """The events of an envelope of lines; `error` is why the payload is not one JSON value."""
+    lines = [line for line in payload.split(b"\n") if line.strip()]
+    if len(lines) < 2:
+        raise FormatError(f"not JSON: {error}") from error
+    try:
+        return [orjson.loads(line) for line in lines]
+    except orjson.JSONDecodeError as inner:
+        raise FormatError(f"not JSON, nor lines of JSON: {inner}") from inner
 
 
 def _is_json(text: bytes) -> bool:

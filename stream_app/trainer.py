@@ -14,7 +14,7 @@ import numpy as np
 
 from checkpoints.checkpoint import Checkpoint
 from checkpoints.manifest import Backfill, Hole, LearnerSpec, Manifest, Model
-from formats.example import Dead, Example, ids_of, labels_of, weights_of
+from formats.example import Dead, Decoded, Example, ids_of, labels_of, weights_of
 from formats.format import Format
 from learners.learner import Column, Learner, LearnerError, Learnt, Rejected
 from stream_app.dedupe import DedupeWindow
@@ -119,14 +119,16 @@ class Trainer:
         place = ",".join(f"{part}:{offset}" for part, offset in sorted(self.position.items())) or "0:0"
         return f"live@{place}+{self._ahead_of_position}" if self._ahead_of_position else f"live@{place}"
 
-    def learn(self, records: Records) -> Iterator[None]:
+    def learn(self, records: Records, decoded: Decoded | None = None) -> Iterator[None]:
         """Learn a micro-batch, whole. Yields where the caller may serve a request in between.
 
+        `decoded` is what the format makes of these records, where that is known already.
         Until it has ended, `is_whole` is False: what an error interrupts is neither learnt nor not learnt.
         """
         self.is_whole = False
         payloads, offsets = self._wanted(records)
-        decoded = self.parts.format.decode(payloads)
+        if decoded is None or payloads is not records.payloads:
+            decoded = self.parts.format.decode(payloads)
         for dead in decoded.dead:
             self._bury(records.partition, offsets, payloads, dead)
         examples, repeats = self._unseen(decoded.examples)
@@ -136,7 +138,8 @@ class Trainer:
                 yield
             rejected = self._learn_slice(examples[first : first + SLICE])
             if rejected:
-                places = self._places(payloads, offsets, repeats)
+                origins = decoded.payload_of_each(len(payloads))
+                places = [(offsets[i], payloads[i]) for index, i in enumerate(origins) if index not in repeats]
                 self._bury_rejected(records.partition, rejected, places[first:])
         self.parts.names.see(examples)
         for stretch in self._stretches:
@@ -250,14 +253,6 @@ class Trainer:
             offset, payload = places[one.index]
             self.counts.dead_letters += 1
             self.parts.dead_letters.add(partition, offset, one.reason, payload)
-
-    def _places(
-        self, payloads: Sequence[bytes], offsets: Sequence[int], repeats: Collection[int]
-    ) -> list[tuple[int, bytes]]:
-        """Which record each example came from. So rarely needed that it is found out by decoding once more."""
-        decode = self.parts.format.decode
-        places = [place for place in zip(offsets, payloads, strict=True) for _ in decode([place[1]]).examples]
-        return [place for index, place in enumerate(places) if index not in repeats]
 
     def _unseen(self, examples: Sequence[Example]) -> tuple[Sequence[Example], Collection[int]]:
         """Without repeats, and which were those. What is not labelled yet is none, nor is the event that labels it."""

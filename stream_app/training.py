@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
@@ -9,6 +10,7 @@ import msgspec
 
 from checkpoints import open_store
 from checkpoints.checkpoint import Checkpoint
+from formats.example import Decoded
 from learners.learner import Learner
 from learners.vw import VW
 from learners.vw_command import VWCommand
@@ -19,12 +21,14 @@ from stream_app.buried import BuriedLetters, LetterFile
 from stream_app.config import ConfigError, Settings
 from stream_app.history import is_live
 from stream_app.keeping import Keeper
+from stream_app.read_ahead import read_ahead
 from stream_app.sources.file import FileSource
+from stream_app.sources.source import Records
 from stream_app.summary import OwnTable, Table, Trained, VWTable
 from stream_app.trainer import Trainer
 
-BATCH = 512
-"""Records read at once; the trainer cuts them into micro-batches."""
+BATCH = 128
+"""Records read and learnt at once."""
 
 NO_PREDICTIONS = (
     "--predictions: cannot go with --resume, as what was learnt before a kill is not predicted again; leave one out"
@@ -81,7 +85,7 @@ async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: 
     table.begin(trainer, job.predictions)
     learnt_before = trainer.counts.records
     started = time.perf_counter()
-    await _learn(trainer, source, backfill, lambda: _told(table, tell, source))
+    _learn(trainer, source, backfill, lambda: _told(table, tell, source))
     checkpoint = backfill.finish() if backfill is not None else begun.id if begun is not None else None
     seconds = time.perf_counter() - started
     trained = table.finish(trainer, learner, seconds, checkpoint)
@@ -101,20 +105,26 @@ class _Console:
             self._table.write(text)
 
 
-async def _learn(trainer: Trainer, source: FileSource, backfill: BackfillRun | None, tell: Callable[[], None]) -> None:
+def _learn(trainer: Trainer, source: FileSource, backfill: BackfillRun | None, tell: Callable[[], None]) -> None:
     try:
-        async for records in source.read({}, size=BATCH):
-            new = backfill.new(records) if backfill is not None else records
-            if new is not None:
-                for _ in trainer.learn(new):
-                    pass
-                if backfill is not None:
-                    backfill.learnt()
-            tell()
+        with closing(read_ahead(source, trainer.parts.format, BATCH)) as batches:
+            for batch in batches:
+                records, decoded = batch.records, batch.decoded
+                new = backfill.new(records) if backfill is not None else records
+                if new is not None:
+                    _learn_new(trainer, new, decoded.without_first(len(records.payloads) - len(new.payloads)))
+                    if backfill is not None:
+                        backfill.learnt()
+                tell()
     except BaseException as error:
         if backfill is not None:
             backfill.interrupted(error)
         raise
+
+
+def _learn_new(trainer: Trainer, records: Records, decoded: Decoded) -> None:
+    for _ in trainer.learn(records, decoded):
+        pass
 
 
 def _told(table: Table, tell: Tell, source: FileSource) -> None:
@@ -141,7 +151,9 @@ def _gone_on_with(begun: Checkpoint, place: str) -> str:
         )
     said = f"weir: going on after record {manifest.position.get(0, 0)}\n"
     if not manifest.exact_resume:
-        said += f"weir: {manifest.learner.arguments!r} does not resume exactly: this model will differ in its last digits"
+        said += (
+            f"weir: {manifest.learner.arguments!r} does not resume exactly: the last digits will differ"
+        )
     return said.rstrip() + "\n"
 
 

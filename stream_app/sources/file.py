@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import msgspec
+
 from formats.example import FormatError
 from stream_app.sources.file_stream import FileStream, naming
 from stream_app.sources.parquet import ParquetRows
@@ -15,6 +17,14 @@ from stream_app.sources.source import Order, Position, Records, SourceError
 
 Split = Callable[[BinaryIO], Iterator[bytes]]
 """Cuts an open file into records in constant memory: Format.split."""
+
+
+class FilePlace(msgspec.Struct, frozen=True):
+    """Where a read has come to: which file, the offset of that file's first record, and bytes read of all files."""
+
+    current: int
+    current_offset: int
+    consumed_bytes: int
 
 
 class FileSource:
@@ -39,6 +49,7 @@ class FileSource:
         self._end = 0
         self._is_closed = False
         self._reading: FileStream | ParquetRows | None = None
+        self._told: FilePlace | None = None
         for path in self.paths:
             if not path.is_file():
                 raise SourceError(f"file {path} is {'not a file' if path.exists() else 'missing'}; give a path to read")
@@ -52,8 +63,20 @@ class FileSource:
     @property
     def consumed_bytes(self) -> int:
         """How much of `size_bytes` has been read so far."""
+        return self.place.consumed_bytes
+
+    @property
+    def place(self) -> FilePlace:
+        """Where the read is now. Setting it tells what another process has read of the same files."""
+        if self._told is not None:
+            return self._told
         here = self._reading.consumed_bytes if self._reading is not None else 0
-        return sum(self._sizes[: self.current]) + here
+        return FilePlace(self.current, self.current_offset, sum(self._sizes[: self.current]) + here)
+
+    @place.setter
+    def place(self, place: FilePlace) -> None:
+        self._told = place
+        self.current, self.current_offset = place.current, place.current_offset
 
     async def read(
         self, position: Position, order: Order | None = None, size: int = 1024

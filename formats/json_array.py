@@ -56,9 +56,8 @@ def _more(stream: BinaryIO, buffer: bytes, number: int) -> bytes:
         )
     piece = stream.read(_PIECE_BYTES)
     if not piece:
-        raise FormatError(
-            f"the array that begins on the first line is not closed after item {number + 1}: it is cut off"
-        )
+        last = number + 1 if buffer.strip() else number
+        raise FormatError(f"the array that begins on the first line is not closed after item {last}: it is cut off")
     return piece
 
 

@@ -3,24 +3,31 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
 import click
+import msgspec
 import orjson
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from formats.format import Format
 from stream_app import config as configuration
 from stream_app import wiring
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.progress_bar import progress_bar
 from stream_app.config import ConfigError, Settings
+from stream_app.file_formats import format_of
 from stream_app.http.client import Client
+from stream_app.sources.batches import batched
 from stream_app.sources.embedded_log import EmbeddedLog
+from stream_app.sources.file import FileSource, Split
 from stream_app.sources.source import Source
 from tools import bundled
+from tools.sent import Sending, SentJournal, was_appended
 
+BUNDLED = "river:"
 BATCH = 500
 
 
@@ -53,11 +60,71 @@ class LogSink:
         await self._log.append(payloads)
 
 
+class JournaledSink:
+    """Notes each batch durably before it goes on. After a kill, an embedded log tells whether the last one arrived."""
+
+    def __init__(self, sink: Sink, journal: SentJournal, log: EmbeddedLog | None) -> None:
+        self._sink = sink
+        self._journal = journal
+        self._log = log
+
+    async def append(self, payloads: list[bytes]) -> None:
+        self._journal.intend(payloads, self._log.end() if self._log is not None else None)
+        await self._sink.append(payloads)
+        self._journal.done(payloads)
+
+    async def pass_over_sent(self, payloads: Iterator[bytes]) -> int:
+        """Pass over what was sent before, and settle the batch that was pending; returns how many are sent now."""
+        end = self._journal.sent.end
+        pending = self._journal.after_sent(payloads)
+        if pending and self._log is not None and end is not None and await was_appended(self._log, end, pending):
+            self._journal.done(pending)
+        elif pending:
+            await self.append(pending)
+        return self._journal.sent.events
+
+
+class Events:
+    """The events of files and bundled data sets, in order, and how much of the files has been read."""
+
+    def __init__(self, files: Sequence[str], split: Split) -> None:
+        self._parts = [(file, None if file.startswith(BUNDLED) else FileSource(file, split)) for file in files]
+        self._sources = [source for _, source in self._parts if source is not None]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(source.size_bytes for source in self._sources)
+
+    @property
+    def consumed_bytes(self) -> int:
+        return sum(source.consumed_bytes for source in self._sources)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for file, source in self._parts:
+            if source is None:
+                yield from bundled.events(file.removeprefix(BUNDLED))
+                continue
+            for records in source.batches(BATCH):
+                yield from records.payloads
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to send, and how."""
+
+    settings: Settings
+    sending: Sending
+    rate: float | None
+    is_resumed: bool
+
+
 @click.command(epilog="Example: weir produce river:Shuttle --to http://127.0.0.1:8080 --rate 2000")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @config_option
 @json_option
 @click.option("--to", "to", required=True, metavar="URL", help="http://HOST:PORT of a service, or log:DIR.")
+@click.option(
+    "--resume", "is_resumed", is_flag=True, help="Note what is sent, and go on from there when it was killed."
+)
 @click.option("--rate", type=float, help="Events per second; default as fast as they are taken.")
 @click.option("--first", type=int, default=0, help="Leave out this many events at the beginning. Default 0.")
 @click.option("--limit", type=int, help="Send at most this many events; default all.")
@@ -69,43 +136,67 @@ def produce(
     config: str | None,
     is_json: bool,
     to: str,
+    is_resumed: bool,
     rate: float | None,
     first: int,
     limit: int | None,
     is_flipped: bool,
 ) -> None:
-    """Send the events of FILEs, as events.format says they are written; FILE may be river:NAME, a bundled data set."""
-    settings = configuration.load(config)
-    with ExitStack() as opened:
-        payloads: Iterator[bytes] = itertools.islice(
-            _payloads(settings, files, opened), first, None if limit is None else first + limit
-        )
-        if is_flipped:
-            payloads = map(_flipped, payloads)
-        sent, seconds = asyncio.run(_send(settings, payloads, to, rate, limit))
+    """Send the events of FILEs, plain or packed; FILE may be river:NAME, a bundled data set.
+
+    They are written as events.format says, or else as the names of the files tell. With --resume, given from the
+    beginning, the same command goes on after a kill: in a log, no event is missing or there twice.
+    """
+    sending = Sending(to, files, first, limit, is_flipped)
+    sent, seconds = asyncio.run(_send(Job(_settings(config, files), sending, rate, is_resumed)))
     if is_json:
         print_json({"events": sent, "seconds": seconds})
     else:
         click.echo(f"{sent} events in {seconds:.1f} s", err=True)
 
 
-async def _send(
-    settings: Settings, payloads: Iterable[bytes], to: str, rate: float | None, limit: int | None
-) -> tuple[int, float]:
+def _settings(config: str | None, files: Sequence[str]) -> Settings:
+    settings = configuration.load(config)
+    names = [file for file in files if not file.startswith(BUNDLED)]
+    format_ = format_of(names, config) if names else None
+    if format_ == "json" and settings.events.format != "json":
+        raise ConfigError(f"events.format: {settings.events.format!r}, but rows of Parquet are sent as json; set it so")
+    if format_ is not None:
+        settings = configuration.replaced(settings, "events", format=format_)
+    if names and settings.events.format in ("csv", "tsv") and not settings.events.columns:
+        raise ConfigError(
+            "events.columns: required to send CSV, as rows travel without their header: name the columns in weir.toml"
+        )
+    return settings
+
+
+async def _send(job: Job) -> tuple[int, float]:
+    settings, sending = job.settings, job.sending
+    journal = SentJournal(Path(settings.state.dir, "produced"), sending) if job.is_resumed else None
+    format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
+    events = Events(sending.files, format_.split)
+    last = None if sending.limit is None else sending.first + sending.limit
+    payloads: Iterator[bytes] = itertools.islice(events, sending.first, last)
+    if sending.is_flipped:
+        payloads = map(_flipped, payloads)
     async with AsyncExitStack() as opened:
-        sink = await _sink(settings, to, opened)
-        bar = Progress(TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), transient=True)
-        with bar:
-            task = bar.add_task("events", total=limit)
-            return await feed(sink, payloads, rate, lambda sent: bar.update(task, completed=sent))
+        sink, log = await _sink(settings, sending.to, format_, opened)
+        with progress_bar("sending") as tell:
+            if journal is not None:
+                sink = journaled = JournaledSink(sink, journal, log)
+                sent_before = await journaled.pass_over_sent(payloads)
+                click.echo(f"weir: going on after event {sent_before}", err=True) if sent_before else None
+            sent = await feed(sink, payloads, job.rate, lambda sent: tell(events.consumed_bytes, events.size_bytes))
+    if journal is not None:
+        journal.finish()
+    return sent
 
 
 async def feed(sink: Sink, payloads: Iterable[bytes], rate: float | None, tell: "Tell") -> tuple[int, float]:
     """Send all payloads, at most `rate` a second; returns how many and in how many seconds."""
     started, sent = time.perf_counter(), 0
-    remaining = iter(payloads)
     size = BATCH if rate is None else max(1, min(BATCH, int(rate / 20)))
-    while batch := list(itertools.islice(remaining, size)):
+    for batch in batched(iter(payloads), size):
         await sink.append(batch)
         sent += len(batch)
         tell(sent)
@@ -120,33 +211,20 @@ class Tell(Protocol):
     def __call__(self, sent: int, /) -> None: ...
 
 
-async def _sink(settings: Settings, to: str, opened: AsyncExitStack) -> Sink:
+async def _sink(
+    settings: Settings, to: str, format_: Format, opened: AsyncExitStack
+) -> tuple[Sink, EmbeddedLog | None]:
     if to.startswith(("http://", "https://")):
         client = await opened.enter_async_context(Client(to, settings.http.token))
-        return ServiceSink(client, b"\n\n" if settings.events.format == "vw" else b"\n")
-    if to.startswith("log:"):
-        source = configuration.replaced(settings, "source", url=to).source
-        log = EmbeddedLog(to.removeprefix("log:"), partitions=source.partitions)
-        opened.push_async_callback(log.close)
-        return LogSink(log)
-    raise ConfigError(f"--to: {to!r}: expected http://HOST:PORT of a service, or log:DIR")
-
-
-def _payloads(settings: Settings, files: tuple[str, ...], opened: ExitStack) -> Iterator[bytes]:
-    if settings.events.format in ("csv", "tsv") and not settings.events.columns:
-        raise ConfigError(
-            "events.columns: required to send CSV, as rows travel without their header: name the columns in weir.toml"
-        )
-    format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
-    for file in files:
-        if file.startswith("river:"):
-            yield from bundled.events(file.removeprefix("river:"))
-            continue
-        try:
-            stream = opened.enter_context(Path(file).open("rb"))  # noqa: SIM115 it is closed with `opened`
-        except FileNotFoundError as error:
-            raise ConfigError(f"{file}: no such file") from error
-        yield from format_.split(stream)
+        return ServiceSink(client, b"\n\n" if settings.events.format == "vw" else b"\n"), None
+    settings = configuration.replaced(settings, "source", url=to)
+    try:
+        wiring.source_place(settings)
+    except ConfigError as error:
+        raise ConfigError(f"--to: {to!r}: neither http://HOST:PORT of a service nor a source: {error}") from error
+    source = wiring.build_source(settings, format_)
+    opened.push_async_callback(source.close)
+    return LogSink(source), source if isinstance(source, EmbeddedLog) else None
 
 
 def _flipped(payload: bytes) -> bytes:

@@ -27,6 +27,6 @@ def progress_bar(what: str) -> Iterator[Tell]:
             nonlocal told_at
             if time.monotonic() - told_at >= EVERY_S:
                 told_at = time.monotonic()
-                bar.update(task, completed=consumed, total=size, refresh=True)
+                bar.update(task, completed=consumed, total=size or None, refresh=True)
 
         yield tell

@@ -57,11 +57,12 @@ class _Unpacked(io.RawIOBase):
         self._file = path.open("rb", buffering=0)
         self._packed = _unpacker(path, self._file)
         self._line_bytes = 0
+        self._closed_at = 0
         self.has_lines = True
 
     @property
     def consumed_bytes(self) -> int:
-        return self._file.tell() if not self._file.closed else 0
+        return self._closed_at if self._file.closed else self._file.tell()
 
     def readable(self) -> bool:
         return True
@@ -78,6 +79,7 @@ class _Unpacked(io.RawIOBase):
         return count
 
     def close(self) -> None:
+        self._closed_at = self.consumed_bytes
         self._file.close()
         super().close()
 

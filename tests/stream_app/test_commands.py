@@ -136,7 +136,7 @@ def test_check_fails_with_code_1_where_something_is_wrong(tmp_path):
         (["train", "x", "--no-such"], "No such option"),
         (["serve", "-c", "missing.toml"], "missing.toml: no such file"),
         (["predict", "x"], "there is no checkpoint to predict with yet"),
-        (["produce", "missing.jsonl", "--to", "log:l"], "missing.jsonl: no such file"),
+        (["produce", "missing.jsonl", "--to", "log:l"], "file missing.jsonl is missing"),
         (["produce", "river:Nothing", "--to", "log:l"], "no such bundled data set"),
         (["produce", "river:Phishing", "--to", "ftp://x"], "expected http://HOST:PORT"),
         (["produce", "river:Phishing", "--to", "http://127.0.0.1:9"], "no service at http://127.0.0.1:9"),

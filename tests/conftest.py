@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka_broker import kafka, own_broker  # noqa: F401 fixtures of all tests
+from kafka_broker import kafka, own_broker, sasl_port, sasl_servers  # noqa: F401 fixtures of all tests
 
 from stream_app import config
 from stream_app.config import Settings

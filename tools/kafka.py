@@ -42,7 +42,7 @@ appender.stderr.layout.type=PatternLayout
 appender.stderr.layout.pattern=kafka: %p %c{1}: %m%n
 """
 
-PROPERTIES = Template("""process.roles=broker,controller
+PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller
 listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
@@ -54,7 +54,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
-""")
+"""
 
 
 class KafkaError(Exception):
@@ -70,7 +70,8 @@ def missing() -> str | None:
 class Broker:
     """A broker of one node on 127.0.0.1, its data in `folder`; as a context it runs from entry to exit.
 
-    What is in `folder` is taken up again. `options` are further lines of its settings. Raises KafkaError.
+    What is in `folder` is taken up again. `options` are further settings of Kafka, in which $port and $controller stand
+    for the two ports listened on. Raises KafkaError.
     """
 
     def __init__(self, folder: Path, port: int | None = None, options: dict[str, str] | None = None) -> None:
@@ -138,9 +139,10 @@ class Broker:
         self.stop()
 
     def _configured(self) -> Path:
-        text = PROPERTIES.substitute(port=self._port, controller=free_port(), data=self._folder / "data")
+        lines = PROPERTIES + "".join(f"{name}={value}\n" for name, value in self._options.items())
+        text = Template(lines).substitute(port=self._port, controller=free_port(), data=self._folder / "data")
         path = self._folder / "server.properties"
-        path.write_text(text + "".join(f"{name}={value}\n" for name, value in self._options.items()), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         (self._folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
         return path
 

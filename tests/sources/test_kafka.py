@@ -4,13 +4,16 @@ import asyncio
 import socket
 import time
 from contextlib import aclosing, closing
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic, RecordsToDelete
-from kafka_broker import administering, new_place, new_source, tasks_left, topics_of
+from kafka_broker import PASSWORD, administering, new_place, new_source, tasks_left, topics_of
 from source_reading import order_of, payloads_of, read_until_idle
 
+from stream_app import config, wiring
+from stream_app.config import ConfigError, Settings
 from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_topic import KafkaOptions
 from stream_app.sources.source import PositionLost, Records, SourceError
@@ -29,6 +32,11 @@ async def read_all(source: KafkaSource, position: dict[int, int], size: int = 10
                 return batches
             batches.append(records)
     return batches
+
+
+def payloads_at(batches: list[Records]) -> list[tuple[int, bytes]]:
+    """Each record with its offset."""
+    return [(records.offset + place, payload) for records in batches for place, payload in enumerate(records.payloads)]
 
 
 async def write_transactions(servers: str, topic: str, transactions: list[tuple[list[bytes], bool]]) -> None:
@@ -115,14 +123,13 @@ async def test_only_committed_records_are_read_and_markers_do_not_break_the_posi
         kafka, topic_of(place), [([b"a", b"b"], True), ([b"no"] * 3, False), ([b"c"], True), ([b"no"], False)]
     )
     wanted = [(0, b"plain"), (1, b"a"), (2, b"b"), (8, b"c")]
-    for size in (1, 1024):
-        batches = await read_all(source, {0: 0}, size)
-        found = [(r.offset + place, payload) for r in batches for place, payload in enumerate(r.payloads)]
-        assert found == wanted
-    for batch in batches:
-        after = {0: batch.offset + len(batch.payloads)}
-        rest = [payload for r in await read_all(source, after) for payload in r.payloads]
-        assert rest == [payload for offset, payload in wanted if offset >= after[0]]
+    one_by_one, batches = await asyncio.gather(read_all(source, {0: 0}, 1), read_all(source, {0: 0}))
+    assert payloads_at(one_by_one) == payloads_at(batches) == wanted
+    after = [batch.offset + len(batch.payloads) for batch in batches]
+    for begin, rest in zip(
+        after, await asyncio.gather(*[read_all(source, {0: begin}) for begin in after]), strict=True
+    ):
+        assert payloads_at(rest) == [(offset, payload) for offset, payload in wanted if offset >= begin]
     assert source.end() == {0: 9}
     assert await source.append([b"d"]) == {0: range(12, 13)}
     assert source.end() == {0: 13}
@@ -246,3 +253,31 @@ async def test_close_leaves_nothing_running(kafka: str) -> None:
     await source.close()
     assert [batch async for batch in reading] == []
     assert tasks_left() == []
+
+
+def secured(url: str, password: str) -> Settings:
+    options = '{security_protocol = "SASL_PLAINTEXT", sasl_mechanism = "PLAIN", sasl_plain_username = "weir"}'
+    environment = {"WEIR_SOURCE_KAFKA": options, "WEIR_SOURCE_KAFKA_PASSWORD": password, "WEIR_SOURCE_URL": url}
+    return config.load(environment={**environment, "WEIR_SOURCE_PARTITIONS": "2"})
+
+
+async def test_options_and_the_password_reach_the_broker(sasl_servers: str) -> None:
+    settings = secured(f"kafka:{new_place(sasl_servers)}", PASSWORD)
+    format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
+    source = wiring.build_source(settings, format_)
+    assert await source.append([b"a"]) == {0: range(1)}
+    assert payloads_of(await read_until_idle(source, {})) == {0: [b"a"]}
+    await source.close()
+
+
+def test_a_wrong_password_is_an_error_that_says_so(sasl_servers: str) -> None:
+    settings = secured(f"kafka:{new_place(sasl_servers)}", "wrong")
+    format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
+    with pytest.raises(SourceError, match=r"cannot be opened; .*Authentication failed: Invalid username or password"):
+        wiring.build_source(settings, format_)
+
+
+def test_secrets_are_taken_from_no_file_of_settings(tmp_path: Path) -> None:
+    (tmp_path / "weir.toml").write_text('[source]\nkafka_password = "x"\n')
+    with pytest.raises(ConfigError, match="WEIR_SOURCE_KAFKA_PASSWORD or WEIR_SOURCE_KAFKA_PASSWORD_FILE instead"):
+        config.load(str(tmp_path / "weir.toml"))

@@ -53,7 +53,7 @@ class BackfillRun:
         if isinstance(error, CheckpointError) or not self._trainer.is_whole:
             return
         self._describe()
-        self._keeper.save(f"interrupted: {error or type(error).__name__}"[:1000])
+        self._keeper.save(f"interrupted: {str(error) or type(error).__name__}"[:1000])
         if isinstance(error, SourceError):
             learnt = self._trainer.counts.records
             raise SourceError(

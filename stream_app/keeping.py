@@ -9,7 +9,7 @@ from checkpoints.errors import CheckpointError, HeadMoved
 from stream_app.buried import LetterFile
 from stream_app.config import CheckpointSettings
 from stream_app.service import PAUSE_SHARE, PRUNE_PART, RETRY_S
-from stream_app.trainer import Trainer
+from stream_app.trainer import Snapshot, Trainer
 
 
 class Keeper:
@@ -32,7 +32,7 @@ class Keeper:
         self._store = store
         self._settings = settings
         self._letters = letters
-        self._thread = ThreadPoolExecutor(1, "checkpoints")
+        self._thread = ThreadPoolExecutor(1, "checkpoints")  # begins with the first `begin`, after any fork
         self._saving: Future[str] | None = None
         self._failed: CheckpointError | None = None
         self._saved_at = time.monotonic()
@@ -56,11 +56,7 @@ class Keeper:
 
     def begin(self, why: str) -> None:
         """Take a snapshot now; it is written while learning goes on."""
-        began_at = time.monotonic()
-        snapshot = self._trainer.snapshot()
-        self._saved_at = time.monotonic()
-        self._pause_s = (self._saved_at - began_at) * PAUSE_SHARE
-        self._saved_records = self._trainer.counts.records
+        snapshot = self._snapshot()
         self._saving = self._thread.submit(self._write, snapshot.checkpoint, why, self.head)
 
     def save(self, why: str) -> Checkpoint:
@@ -70,21 +66,29 @@ class Keeper:
         """
         self._settle()
         if self.head is None or self._failed is not None or self._trainer.counts.records != self._saved_records:
-            self.begin(why)
-            self._settle()
-        if self._failed is not None or self.head is None:
-            raise self._failed or CheckpointError("checkpoint not saved")
+            checkpoint = self._snapshot().checkpoint()
+            self.head = self._write(lambda: checkpoint, why, self.head)
+            self._trainer.settle(self.head)
+            self._failed = None
         return self._store.load(self.head)
 
     def keep(self, checkpoint: Checkpoint, why: str) -> str:
         """Save a checkpoint that was made already, as the child of the last one. Raises CheckpointError."""
         self._settle()
-        self.head = self._thread.submit(self._write, lambda: checkpoint, why, self.head).result()
+        self.head = self._write(lambda: checkpoint, why, self.head)
         return self.head
 
     def close(self) -> None:
         """Wait for what is being written. Nothing else may be called afterwards."""
         self._thread.shutdown()
+
+    def _snapshot(self) -> Snapshot:
+        began_at = time.monotonic()
+        snapshot = self._trainer.snapshot()
+        self._saved_at = time.monotonic()
+        self._pause_s = (self._saved_at - began_at) * PAUSE_SHARE
+        self._saved_records = self._trainer.counts.records
+        return snapshot
 
     def _settle(self) -> None:
         if self._saving is None:

@@ -151,9 +151,7 @@ def _gone_on_with(begun: Checkpoint, place: str) -> str:
         )
     said = f"weir: going on after record {manifest.position.get(0, 0)}\n"
     if not manifest.exact_resume:
-        said += (
-            f"weir: {manifest.learner.arguments!r} does not resume exactly: the last digits will differ"
-        )
+        said += f"weir: {manifest.learner.arguments!r} does not resume exactly: the last digits will differ"
     return said.rstrip() + "\n"
 
 
@@ -186,6 +184,7 @@ def _learner(job: TrainJob, console: _Console, command: VWCommand | None) -> tup
     if command is None:
         return wiring.build_learner(settings), settings
     vw = VW(command.learner, console.write, command.reports)
+    vw.is_scored = job.out is not None
     if not job.is_task_given:
         model = msgspec.structs.replace(settings.model, task=wiring.task_of(vw.traits))
         settings = msgspec.structs.replace(settings, model=model)

@@ -10,8 +10,10 @@ import click
 from stream_app import config as configuration
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.progress_bar import progress_bar
+from stream_app.commands.stopping import stopping
 from stream_app.config import ConfigError, Settings
 from stream_app.file_formats import format_of
+from stream_app.summary import Trained
 from stream_app.training import TrainJob
 from stream_app.training import train as learn_files
 
@@ -95,8 +97,7 @@ def train(
         live_from=live_from,
         dead_letters=dead_letters,
     )
-    with progress_bar("learning") as tell:
-        trained = asyncio.run(learn_files(job, sys.stderr, tell))
+    trained = _trained(job)
     if trained.dead_letters:
         click.echo(f"dead letters = {trained.dead_letters}", err=True)
     if is_json:
@@ -104,6 +105,21 @@ def train(
     elif trained.checkpoint is not None:
         click.echo(trained.checkpoint)
     raise click.exceptions.Exit(1 if trained.dead_letters and not trained.examples else 0)
+
+
+def _trained(job: TrainJob) -> Trained:
+    try:
+        with progress_bar("learning") as tell, stopping() as check:
+
+            def step(consumed: int, size: int) -> None:
+                check()
+                tell(consumed, size)
+
+            return asyncio.run(learn_files(job, sys.stderr, step))
+    except click.Abort:
+        if job.out is not None:
+            click.echo("weir: what was learnt so far is kept; go on with --resume", err=True)
+        raise
 
 
 def _settings(config: str | None, format_: str | None, vw_args: str | None) -> Settings:

@@ -11,6 +11,7 @@ from typing import BinaryIO, cast
 import msgspec
 
 from formats.example import FormatError
+from stream_app.sources.batches import batched
 from stream_app.sources.file_stream import FileStream, naming
 from stream_app.sources.parquet import ParquetRows
 from stream_app.sources.source import Order, Position, Records, SourceError
@@ -110,7 +111,7 @@ class FileSource:
                 with naming(path), self._records(path) as records:
                     while offset < skip and (skipped := sum(1 for _ in islice(records, min(skip - offset, 1024)))):
                         offset += skipped
-                    for payloads in _batched(records, size):
+                    for payloads in batched(records, size):
                         yield Records(0, offset, payloads, time_s)
                         offset += len(payloads)
             except FormatError as error:
@@ -173,20 +174,3 @@ class _Lines(io.RawIOBase):
         if line := self.readline():
             return line
         raise StopIteration
-
-
-def _batched(records: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    """Lists of `size` records. Where reading fails, what was read before is given before the failure."""
-    while True:
-        batch: list[bytes] = []
-        failure: Exception | None = None
-        try:
-            batch.extend(islice(records, size))  # keeps what came before an error
-        except Exception as error:  # noqa: BLE001 raised again below
-            failure = error
-        if batch:
-            yield batch
-        if failure is not None:
-            raise failure
-        if not batch:
-            return

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -318,3 +319,18 @@ def test_the_format_is_told_by_the_names_of_files_where_nothing_else_says_it(tmp
     ran = run_weir("train", str(path), str(rows))
     assert ran.code == 2
     assert "a.dat.zst is vw by its name" in ran.err or "b.tsv is tsv by its name" in ran.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_backfill_that_is_told_to_stop_keeps_what_it_has_learnt(number: signal.Signals, tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path / "told", synthetic(60_000), learner={"args": ARGS})
+    command = [WEIR, "train", path, "--backfill", "-c", str(service.toml)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_for((service.checkpoints / "HEAD").exists)
+        process.send_signal(number)
+        _, said = process.communicate()
+    assert process.returncode == 1
+    assert said.splitlines()[-2:] == ["weir: what was learnt so far is kept; go on with --resume", "weir: interrupted"]
+    learnt = service.manifest().position.get(0, 0)
+    assert 0 < learnt < 60_000
+    assert train(service, path, "--resume")["examples"] == 60_000

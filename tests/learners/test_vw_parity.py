@@ -10,7 +10,6 @@ import pytest
 
 from formats.labels import Labels
 from formats.vw_text import VwText
-from learners.learner import LearnerError
 from learners.vw import VW
 
 CASES = Path(__file__).parents[2].parent / "shared" / "vw-cases"
@@ -26,11 +25,9 @@ SUMMARY = {
     "total_features": "total feature number",
 }
 
-# The packaged VW, reading the file by itself, prints these numbers too: they are VW's, not what its suite recorded.
+# The packaged VW, reading the file by itself, prints other numbers than its suite recorded, and so do we: its updates
+# take an approximate reciprocal square root from the processor, whose last bits differ between kinds of processors.
 AS_PACKAGED = {"072", "256", "541"}
-REFUSED_LINES = {"193": "values that end in a NUL, which VW reads as if it were not there"}
-REFUSED_ARGUMENTS = {"542": "--active waits for a network peer"}
-DIFFERENT = {*AS_PACKAGED, *REFUSED_LINES, *REFUSED_ARGUMENTS}
 
 
 def case(name: str) -> dict[str, Any]:
@@ -48,41 +45,27 @@ def summary(printed: str) -> dict[str, float]:
     return found
 
 
-def learnt(name: str) -> tuple[dict[str, float], int]:
-    """The summary after learning the case's file in batches of 64, and how many lines were refused."""
+def learnt(name: str) -> dict[str, float]:
+    """The summary after learning the case's file in batches of 64, every line of it."""
     settings, printed = case(name), list[str]()
     learner = VW(settings["vw_args"], console=printed.append)
     traits = learner.traits
     format_ = VwText(Labels(traits.label_kind, traits.classes), traits.reads, traits.is_multiline)
     with (CASES / settings["data"]).open("rb") as stream:
         payloads = list(format_.split(stream))[: settings["limit_examples"]]
-    dead = 0
     for start in range(0, len(payloads), 64):
         decoded = format_.decode(payloads[start : start + 64])
-        dead += len(decoded.dead)
+        assert list(decoded.dead) == []
         assert list(learner.learn(decoded.examples).rejected) == []
     learner.finish()
-    return summary("".join(printed)), dead
+    return summary("".join(printed))
 
 
-def is_as_expected(name: str) -> bool:
-    try:
-        found, _ = learnt(name)
-    except LearnerError:
-        return False
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in AS_PACKAGED])
+def test_the_summary_is_what_vw_printed(name: str) -> None:
     expected = {key: value for key, value in case(name)["expected"].items() if value is not None}
-    return {key: found.get(key) for key in expected} == {
-        key: pytest.approx(value, rel=1e-4, abs=1e-6) for key, value in expected.items()
-    }
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_summary_is_what_vw_printed_unless_it_is_known_why_not(name: str) -> None:
-    assert is_as_expected(name) == (name not in DIFFERENT)
-
-
-def test_every_known_difference_is_a_case() -> None:
-    assert set(NAMES) >= DIFFERENT
+    found = learnt(name)
+    assert {key: found.get(key) for key in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(AS_PACKAGED))
@@ -91,17 +74,4 @@ def test_where_the_suite_recorded_other_numbers_the_packaged_vw_prints_ours(name
     command = [sys.executable, "-m", "vowpalwabbit", *settings["vw_arg_list"], "-d", str(CASES / settings["data"])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     native = summary(done.stdout + done.stderr)
-    assert learnt(name)[0] == pytest.approx(native, rel=1e-6)
-
-
-@pytest.mark.parametrize("name", sorted(REFUSED_LINES))
-def test_where_lines_are_refused_that_is_the_whole_difference(name: str) -> None:
-    found, dead = learnt(name)
-    assert dead > 0
-    assert found["examples"] + dead == case(name)["expected"]["examples"]
-
-
-@pytest.mark.parametrize("name", sorted(REFUSED_ARGUMENTS))
-def test_where_arguments_are_refused_the_error_says_so(name: str) -> None:
-    with pytest.raises(LearnerError, match="--active is not for a stream"):
-        VW(case(name)["vw_args"])
+    assert learnt(name) == pytest.approx(native, rel=1e-6)

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -47,20 +47,19 @@ class Block(NamedTuple):
 def blocks(chunk: RowChunk, dialect: Dialect, width: int) -> Iterator[Block]:
     """Yield the rows of a chunk, in blocks. What is regular is faster and nothing else."""
     try:
-        text = chunk.data.decode(dialect.encoding).removesuffix("\n").removesuffix("\r")
+        text = chunk.data.decode(dialect.encoding)
     except UnicodeDecodeError:
-        text = "\r"
+        yield Block(None, _rows_singly(chunk, dialect))
+        return
     if '"' in text:
-        quoted = _quoted_rows(text, dialect.separator)
-        if quoted is not None:
-            yield from _blocks_of_cells(quoted, chunk.line, width)
-            return
+        yield from _quoted_blocks(text, chunk, dialect, width)
+        return
+    text = text.removesuffix("\n").removesuffix("\r")
+    text = text.replace("\r\n", "\n") if "\r" in text else text
+    if "\r" in text:
+        yield Block(None, _rows_singly(chunk, dialect))
     else:
-        text = text.replace("\r\n", "\n") if "\r" in text else text
-        if "\r" not in text:
-            yield from _blocks_of_lines(text.split("\n"), chunk.line, dialect.separator, width)
-            return
-    yield Block(None, _rows_singly(chunk, dialect))
+        yield from _plain_blocks(text.split("\n"), chunk.line, dialect.separator, width)
 
 
 def parsed(row: bytes, dialect: Dialect) -> list[str]:
@@ -81,7 +80,7 @@ def parsed(row: bytes, dialect: Dialect) -> list[str]:
         raise BadRow(f"not a CSV row: {error}: {text[:60]!r}") from error
 
 
-def _blocks_of_lines(lines: list[str], first: int, separator: str, width: int) -> Iterator[Block]:
+def _plain_blocks(lines: list[str], first: int, separator: str, width: int) -> Iterator[Block]:
     height = max(2, BLOCK_CELLS // width)
     between = f"{separator}\n{separator}"
     for start in range(0, len(lines), height):
@@ -95,13 +94,32 @@ def _blocks_of_lines(lines: list[str], first: int, separator: str, width: int) -
         yield Block(regular, _lines_singly(some, first + start, separator))
 
 
-def _blocks_of_cells(parsed_rows: list[list[str]], first: int, width: int) -> Iterator[Block]:
+def _quoted_blocks(text: str, chunk: RowChunk, dialect: Dialect, width: int) -> Iterator[Block]:
+    """The reader of the standard library finds the same rows as `rows` while every quote opens, doubles or closes a
+    cell; from the first block on of which that is not certain, rows come one by one."""
+    csv.field_size_limit(MAX_ROW_BYTES)
     height = max(2, BLOCK_CELLS // width)
-    for start in range(0, len(parsed_rows), height):
-        some = parsed_rows[start : start + height]
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=dialect.separator, strict=True)
+    line = given = 0
+    is_sound = False
+    while True:
+        try:
+            some = list(islice(reader, height))
+        except csv.Error:
+            break
+        if not some:
+            return
+        cells = list(chain.from_iterable(some))
+        if not is_sound and '"' in "".join(cells):
+            is_sound = _is_sound(text, dialect.separator)
+            if not is_sound:
+                break
         is_regular = set(map(len, some)) == {width}
-        regular = Cells(list(chain.from_iterable(some)), width, len(some)) if is_regular else None
-        yield Block(regular, _cells_singly(parsed_rows, start, start + height, first))
+        regular = Cells(cells, width, len(some)) if is_regular else None
+        yield Block(regular, _cells_singly(some, chunk.line + line))
+        line = reader.line_num
+        given += sum(map(bool, some))
+    yield Block(None, islice(_rows_singly(chunk, dialect), given, None))
 
 
 def _lines_singly(lines: list[str], first: int, separator: str) -> Iterator[Row]:
@@ -110,10 +128,10 @@ def _lines_singly(lines: list[str], first: int, separator: str) -> Iterator[Row]
             yield Row(number, line.split(separator))
 
 
-def _cells_singly(parsed_rows: list[list[str]], start: int, end: int, first: int) -> Iterator[Row]:
+def _cells_singly(some: list[list[str]], first: int) -> Iterator[Row]:
     line = first
-    for number, cells in enumerate(parsed_rows[:end]):
-        if cells and number >= start:
+    for cells in some:
+        if cells:
             yield Row(line, cells)
         line += 1 + sum(cell.count("\n") for cell in cells)
 
@@ -124,17 +142,6 @@ def _rows_singly(chunk: RowChunk, dialect: Dialect) -> Iterator[Row]:
             yield Row(line, parsed(row, dialect))
         except BadRow as error:
             yield Row(line, [], str(error))
-
-
-def _quoted_rows(text: str, separator: str) -> list[list[str]] | None:
-    """All rows of a text with quotes, empty ones too; None unless every quote opens, doubles or closes a cell."""
-    csv.field_size_limit(MAX_ROW_BYTES)
-    try:
-        found = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
-    except csv.Error:
-        return None
-    has_quotes_left = '"' in "".join(map("".join, found))
-    return None if has_quotes_left and not _is_sound(text, separator) else found
 
 
 def _is_sound(text: str, separator: str) -> bool:

@@ -43,6 +43,9 @@ class VW:
     Raises LearnerError for arguments that VW refuses, or that would leave the stream, the process or the machine.
     """
 
+    is_scored = True
+    """Whether `learn` tells predictions and losses; NaN for a run of which only VW's own figures are wanted."""
+
     _copy: Any
     _copied: tuple[float, float]
 
@@ -72,6 +75,12 @@ class VW:
         if len(parsed) != len(examples):
             raise LearnerError(f"VW read {len(parsed)} examples from {len(examples)} lines: {examples[0].text[:80]!r}")
         vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example
+        if not self.is_scored:
+            for example in parsed:
+                learn(vw, example)
+                finish(vw, example)
+            nothing = np.full(len(parsed), np.nan)
+            return Learnt(nothing, nothing)
         prediction, loss = self._read, pylibvw.example.get_loss
         predictions: list[float] = []
         losses: list[float] = []

@@ -35,6 +35,36 @@ def test_label_weight_and_tag_are_read_as_vw_reads_them(line: bytes, label: floa
 
 
 @pytest.mark.parametrize(
+    ("line", "label", "text"),
+    [
+        (b"\xef\xbb\xbf1 |f a", 1.0, b"1 |f a"),
+        (b"\xef\xbb\xbf|f a", None, b"|f a"),
+        (b"\t1 |f a", 1.0, b"\t1 |f a"),
+        (b"key\t1 2 |f a", 1.0, b"key\t1 2 |f a"),
+        (b"1 |f b a:0.7\x00", 1.0, b"1 |f b a:0.7"),
+        (b"1 |f a\x00", 1.0, b"1 |f a\x00"),
+    ],
+)
+def test_what_vw_passes_over_is_passed_over(line: bytes, label: float | None, text: bytes) -> None:
+    example = only(VwText(Labels()).decode([line]))
+    assert (example.label, example.text) == (label, text)
+
+
+@pytest.mark.parametrize(("line", "weight"), [(b"cat |f a", 1.0), (b"cat 2 |f a", 2.0), (b"cat  0.5 't|f a", 0.5)])
+def test_a_class_by_its_name_may_have_a_weight(line: bytes, weight: float) -> None:
+    assert only(VwText(Labels("text")).decode([line])).weight == weight
+
+
+def test_an_action_without_a_cost_is_no_label_of_its_group() -> None:
+    group = b"0 |f a\n1:0.5:0.2 |f b"
+    assert only(VwText(Labels("bandit"), is_multiline=True).decode([group])).label == "1:0.5:0.2"
+
+
+def test_a_line_of_blanks_in_a_group_is_refused_as_vw_would_take_it_for_an_action() -> None:
+    assert "a line of blanks" in reason(VwText(Labels("bandit"), is_multiline=True).decode([b"|f a\n \n|f b"]))
+
+
+@pytest.mark.parametrize(
     ("line", "features"),
     [
         (b"| a b:2", {"": {"a": 1.0, "b": 2.0}}),
@@ -71,6 +101,9 @@ def test_sections_keep_the_names_that_vw_hashes() -> None:
         (b"1 1 x |f a", ["initial", "'x'"]),
         (b"1 1 1 1 |f a", ["at most", "1 1 1 1"]),
         (b"1\t|f a", ["tab"]),
+        (b"1\t2 |f a", ["tab"]),
+        (b"x\ty\t1 |f a", ["tab"]),
+        (b"1 |f a:0.7\x00 b", ["f^a", "0.7\\x00"]),
         (b"1 |f a:", ["f^a", "''"]),
         (b"1 |f a:1:2", ["f^a", "'1:2'"]),
         (b"1 |f a:1_0 b", ["f^a", "'1_0'"]),

@@ -124,15 +124,17 @@ class KafkaReader:
         return Records(head.partition, head.offset, [message.value or b"" for message in run], time_s)
 
     def _look_around(self, fetched: Collection[TopicPartition]) -> None:
-        """Where partitions end by the latest answers; and where there was nothing, whether there are any answers."""
+        """Where partitions end by the latest answers; and where nothing came, whether all of them still answer."""
         for place in fetched or self._places.values():
             end = self._consumer.last_stable_offset(place)
             if end is not None:
                 self.ends[place.partition] = max(end, self.ends[place.partition])
+        if fetched and not self._is_away:
+            return  # a broker is not asked while there is something left to read, so its silence means nothing
         answers_ms = [self._consumer.last_poll_timestamp(place) for place in self._places.values()]
         heard_s = min(self._opened_s if answer_ms is None else answer_ms / 1000 for answer_ms in answers_ms)
-        is_away = not fetched and time.time() > heard_s + self._away_s
-        if is_away != self._is_away and (is_away or fetched or time.time() < heard_s + IDLE_S):
+        is_away = time.time() > heard_s + self._away_s
+        if is_away != self._is_away:
             self._is_away = is_away
             log.warning("%s: %s", self._topic.said, f"no answer, waiting ({last_words().said})" if is_away else "back")
 

@@ -1,13 +1,16 @@
-"""`weir serve` from Kafka, killed again and again: each event is learnt once, in the order that is recorded."""
+"""`weir produce` into Kafka and `weir serve` from it, killed again and again: each event is learnt once, in order."""
 
+import json
 import random
+import socket
 from contextlib import aclosing
 from itertools import chain
 from pathlib import Path
 
 import msgspec
+import pytest
 from kafka_broker import new_place
-from weir_process import Weir, append, closing, synthetic, wait_for
+from weir_process import Weir, append, closing, refused, synthetic, wait_for
 
 from stream_app.journal import Journal
 from stream_app.sources.kafka import KafkaSource
@@ -32,13 +35,6 @@ def order_learnt(service: Weir) -> Order:
         orders.append(msgspec.msgpack.decode(service.blob("order", model_id), type=Order))
         model_id = service.manifest(model_id).parent
     return list(chain.from_iterable(reversed(orders)))
-
-
-async def produced(place: str, events: list[bytes]) -> None:
-    source = KafkaSource(place, partitions=4)
-    for first in range(0, len(events), 500):
-        await source.append(events[first : first + 500])
-    await source.close()
 
 
 def noted_order(service: Weir) -> bytes:
@@ -82,11 +78,18 @@ async def test_killed_again_and_again_it_learns_each_event_once_in_the_order_tha
 ) -> None:
     place = new_place(kafka)
     settings: dict[str, dict[str, object]] = {
-        "source": {"url": f"kafka:{place}", "batch": BATCH, "kafka": {"max_partition_fetch_bytes": 30_000}},
+        "source": {
+            "url": f"kafka:{place}",
+            "partitions": 4,
+            "batch": BATCH,
+            "kafka": {"max_partition_fetch_bytes": 30_000},
+        },
         "checkpoints": {"every_events": 1500, "keep": 1000},
     }
     service = Weir(tmp_path / "killed", **settings)
-    await produced(place, synthetic(EVENTS))
+    (tmp_path / "events").write_bytes(b"\n".join(synthetic(EVENTS)))
+    ran = service.command("produce", str(tmp_path / "events"), "--to", f"kafka:{place}", "--json")
+    assert (ran.code, json.loads(ran.out)["events"]) == (0, EVENTS), ran
     chance, noted = random.Random(4), []
     with closing(service):
         for number in range(KILLS):
@@ -104,3 +107,15 @@ async def test_killed_again_and_again_it_learns_each_event_once_in_the_order_tha
     assert len(learnt) == EVENTS
     assert [learnt.startswith(order) for order in noted] == [True] * KILLS
     assert service.deciding() == (await replayed(service, place, tmp_path / "replayed", settings)).deciding()
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["produce", "river:Phishing", "--to", "URL"]])
+def test_a_broker_that_is_not_there_is_said_in_one_line(command: list[str], tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"kafka://127.0.0.1:{free.getsockname()[1]}/topic"
+    (tmp_path / "weir.toml").write_text(f'[source]\nurl = "{url}"\n[state]\ndir = "{tmp_path}"\n')
+    arguments = [url if argument == "URL" else argument for argument in command]
+    said = refused(*arguments, "-c", str(tmp_path / "weir.toml"))
+    assert said.startswith(f"weir: {url}: cannot be opened; is the broker there")
+    assert "Unable connect to" in said

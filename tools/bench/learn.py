@@ -1,5 +1,6 @@
 """Rows that learn: VW text from a file and from the embedded log, JSON events from the embedded log."""
 
+import csv
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,7 @@ import orjson
 
 from tools.bench.backlog import ARGS
 from tools.bench.children import TIMEOUT_S, in_child
-from tools.bench.row import BenchError, Measured, Row, Run, alternate, compared
+from tools.bench.row import BenchError, Figure, Measured, Note, Row, Run, alternate, compared
 from tools.bench.stream import json_events, vw_line, vw_lines
 
 RATE = "events/s"
@@ -22,6 +23,10 @@ def rows() -> list[Row]:
         Row(
             "vw-file", "VW text from a file, learnt, progressive table: `weir train FILE --format vw`",
             "`python -m vowpalwabbit -d FILE`, its own work", "at least", 0.5, "x", vw_file,
+        ),
+        Row(
+            "csv-file", "CSV from a file, learnt: `weir train FILE.csv`", "a bare csv.reader loop", "at most", 4.0, "x",
+            csv_file,
         ),
         Row(
             "vw-log", "VW text from the embedded log, learnt, with metrics and checkpoints",
@@ -66,6 +71,37 @@ def vw_file(run: Run) -> Measured:
         ours_with_start_up=events / min(one["process_s"] for one in mine),
         reference_with_start_up=events / min(one["process_s"] for one in theirs),
     )
+
+
+def csv_file(run: Run) -> Measured:
+    """Start-up taken off; in the notes, with `--out`: metrics, names of features and the checkpoint at the end."""
+    path = run.stream.csv
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.reader(stream)
+        label = next(rows)[-1]
+        values = sorted({row[-1] for row in rows}, reverse=True)
+    labels = ",".join(f"{value}={learnt}" for value, learnt in zip(values, (1, -1), strict=True))
+    command = [str(Path(sys.executable).with_name("weir")), "train", str(path), "--format", "csv"]
+    command += ["--label", label, "--labels", labels, "--vw-args", ARGS, "--json"]
+
+    def ours() -> dict[str, float]:
+        return _process(command, run.folder)
+
+    def kept() -> float:
+        with tempfile.TemporaryDirectory(dir=run.folder) as out:
+            return _process([*command, "--out", f"{out}/models"], run.folder)["seconds"]
+
+    mine, theirs = alternate(run, run.repeats + 3, ours, lambda: in_child("convert:read", path=str(path)))
+    if any(one["examples"] != run.stream.events for one in mine):
+        raise BenchError(f"weir train learnt {mine[0]['examples']} of {run.stream.events} rows")
+    figures = [Figure.times("s", [one["seconds"] for one in side]) for side in (mine, theirs)]
+    notes: dict[str, Note] = {
+        "events_per_s": run.stream.events / figures[0].best,
+        "ratio_of_medians": figures[0].median / figures[1].median,
+        "kept_s": min(kept() for _ in range(run.repeats)),
+        "ours_process_s": min(one["process_s"] for one in mine),
+    }
+    return Measured(figures[0], figures[1], figures[0].best / figures[1].best, notes)
 
 
 def vw_log(run: Run) -> Measured:

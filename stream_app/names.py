@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 import numpy as np
 
-from formats.example import Example, text_of
+from formats.example import Example, Lines, text_of
 
 LOOKED_AT_FIRST = 16_384
 """Examples at the beginning of which every one is looked at; afterwards one in `every`."""
@@ -47,12 +47,13 @@ class Names:
 
     def see(self, examples: Sequence[Example]) -> None:
         """Note the names in these examples, which come after all that were seen before."""
-        chosen = self._chosen(examples)
-        self.coverage.examples += len(examples)
-        if not self._most or not chosen:
+        first, count = self.coverage.examples, len(examples)
+        self.coverage.examples += count
+        chosen = self._chosen(first, count) if self._most else []
+        if not chosen:
             return
         self.coverage.looked_at += len(chosen)
-        text = text_of(chosen).replace(b"\t", b" ")
+        text = (text_of(examples) if len(chosen) == count else _text_of_some(examples, chosen)).replace(b"\t", b" ")
         if b":" in text:
             text = _VALUE.sub(b"", text)
         for line in text.split(b"\n"):
@@ -88,13 +89,13 @@ class Names:
         self._cached: dict[bytes, set[bytes]] = {}
         self._cached_tokens = 0
 
-    def _chosen(self, examples: Sequence[Example]) -> Sequence[Example]:
-        first = self.coverage.examples
-        at_first = min(max(LOOKED_AT_FIRST - first, 0), len(examples))
-        if at_first == len(examples) or self._every == 1:
-            return examples
-        sampled = examples[at_first + -(first + at_first) % self._every :: self._every]
-        return [*examples[:at_first], *sampled] if at_first else sampled
+    def _chosen(self, first: int, count: int) -> Sequence[int]:
+        """Which of `count` examples to look at, of which the first is the stream's number `first`."""
+        at_first = min(max(LOOKED_AT_FIRST - first, 0), count)
+        if at_first == count or self._every == 1:
+            return range(count)
+        sampled = range(at_first + -(first + at_first) % self._every, count, self._every)
+        return [*range(at_first), *sampled] if at_first else sampled
 
     def _meet(self, namespace: bytes, tokens: list[bytes]) -> None:
         if self._cached_tokens > CACHED_TOKENS:
@@ -154,6 +155,11 @@ class _Digests:
 
     def add_all(self, digests: Sequence[int]) -> None:
         self._sorted = np.sort(np.concatenate([self._sorted, np.array(digests, np.uint64)]))
+
+
+def _text_of_some(examples: Sequence[Example], chosen: Sequence[int]) -> bytes:
+    lines = examples.text.split(b"\n") if isinstance(examples, Lines) else [example.text for example in examples]
+    return b"\n".join([lines[place] for place in chosen])
 
 
 def _digest(line: bytes) -> int:

@@ -3,7 +3,11 @@
 import csv
 import gzip
 import io
+import os
+import pty
 import random
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +19,12 @@ from hypothesis import strategies as st
 
 from formats.labels import Labels
 from formats.numbers import written
-from formats.vw_text import VwText, parse_features
+from formats.vw_text import VwText, escape, parse_features
 from learners.vw import VW
 from tools.csv2vw import main
 from tools.csv2vw_parts.bad_rows import TOLD, BadRows
-from tools.csv2vw_parts.cells import usable
+from tools.csv2vw_parts.cells import Tokens, is_missing, usable
+from tools.csv2vw_parts.layout import Column
 from tools.csv2vw_parts.modern import Conversion
 from tools.csv2vw_parts.modern_options import CONTRADICT_SCHEMA, parsed
 
@@ -136,6 +141,21 @@ def test_many_rows_at_once_give_what_single_rows_give(csv2vw: Run, seed: int, mo
     monkeypatch.setattr("tools.csv2vw_parts.row_chunks.CHUNK_BYTES", 1)
     assert csv2vw(*options, "in.csv") == at_once
     assert at_once[0] == 0
+
+
+@given(
+    cell=st.one_of(
+        CELL, st.floats().map(repr), st.integers(-(10**16), 10**16).map(str), st.from_regex(r"-?[0-9.eE+_]{1,8}")
+    )
+)
+@settings(max_examples=1000, deadline=None)
+def test_a_cell_becomes_a_number_a_text_or_nothing(cell: str) -> None:
+    token = Tokens(Column("", "n", 0), frozenset([""]), "drop", 10)[cell]
+    value = usable(cell)
+    if value is not None:
+        assert token == f" n:{written(value)}"
+    else:
+        assert token == ("" if is_missing(cell, frozenset([""])) else f" n={escape(cell)}")
 
 
 def test_quoted_cells_hold_separators_quotes_and_line_ends(csv2vw: Run) -> None:
@@ -329,6 +349,43 @@ def test_every_option_stands_in_its_document(csv2vw: Run) -> None:
     page = (Path(__file__).parents[2] / "docs" / "csv2vw.md").read_text(encoding="utf-8")
     for option in (*CONTRADICT_SCHEMA, "schema", "json", "skip_bad", "exact", "upstream"):
         assert f"`--{option.replace('_', '-')}" in page
+
+
+def test_a_row_from_a_pipe_comes_out_before_the_next_goes_in() -> None:
+    command = [sys.executable, "-m", "tools.csv2vw", "--label", "y", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(1, 4):
+            process.stdin.write(b"y,a\n1,0\n" if number == 1 else f"{number},0\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline() == f"{number} | a:0\n".encode()
+
+
+@pytest.mark.parametrize("grammar", [["-h", "0"], ["-h", "--", "-1"]])
+def test_the_plain_path_loads_nothing_heavy(tmp_path: Path, grammar: list[str]) -> None:
+    (tmp_path / "in.csv").write_text("y,a\n1,2\n")
+    heavy = {"argparse", "msgspec", "orjson", "csv", "rich", "formats", "stream_app", "learners", "json", "typing"}
+    program = "import sys; known = set(sys.modules); from tools.csv2vw import main; main(sys.argv[1:])"
+    tell = f"print(sorted((set(sys.modules) - known) & {heavy!r}), file=sys.stderr)"
+    command = [sys.executable, "-c", f"{program}; {tell}", *grammar, str(tmp_path / "in.csv")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert ran.stderr == "[]\n"
+
+
+def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.csv2vw_parts.reading_progress.SHOWN_FROM_BYTES", 0)
+    monkeypatch.setenv("TERM", "xterm")
+    path, output = tmp_path / "in.csv", tmp_path / "out"
+    path.write_text("y,a\n" + "1,2\n" * 50_000)
+    monitor, terminal = pty.openpty()
+    with os.fdopen(monitor, "rb", 0) as shown, os.fdopen(terminal, "w") as stderr, output.open("w") as stdout:
+        monkeypatch.setattr("sys.stderr", stderr)
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert main(["--label", "y", str(path)]) == 0
+        stderr.flush()
+        assert b"kB" in shown.read(65536)
+    assert output.read_text() == "1 | a:2\n" * 50_000
 
 
 def test_vw_itself_hashes_the_features_meant(tmp_path: Path) -> None:

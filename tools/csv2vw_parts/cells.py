@@ -1,13 +1,15 @@
 """What a cell means in the modern reader: a number, a text, or nothing; and how VW is given it."""
 
 from formats.example import FormatError
-from formats.numbers import is_number_text, number, written
+from formats.numbers import MAX_NUMBER, TINY, is_number_text, number, written
 from formats.vw_text import escape, escape_name
 from tools.csv2vw_parts.columns import LONGEST_KEPT
 from tools.csv2vw_parts.layout import Column
 
 TABLE_ENTRIES = 1 << 18
 """Of all columns' tables together."""
+NOT_FINITE = frozenset(["nan", "inf", "infinity"])
+"""What Python takes for a number though it is letters alone."""
 SHORT = 15
 """Whole numbers of fewer digits are below the largest that Weir takes."""
 
@@ -64,8 +66,17 @@ class Tokens(dict[str, str]):
             return self._if_missing
         if self._if_not is not None:
             return self._if_missing if is_missing(cell, self._missing_values) else self._if_not
-        if cell.isdecimal() and cell.isascii() and len(cell) < SHORT and (cell[0] != "0" or cell == "0"):
-            return f" {self._name}:{cell}"
+        if cell.isascii():
+            if (
+                len(cell) < SHORT
+                and (digits := cell.removeprefix("-")).isdecimal()
+                and (digits[0] > "0" or cell == "0")
+            ):
+                return f" {self._name}:{cell}"
+            if cell.isalnum() and cell[0] > "9" and cell.lower() not in NOT_FINITE:
+                return f" {self._name}={cell}"
+            if cell[0] <= "9" and _is_canonical_fraction(cell):
+                return f" {self._name}:{cell}"
         value = usable(cell)
         if value is not None:
             return f" {self._name}:{written(value)}"
@@ -100,6 +111,15 @@ class Values(dict[str, str | float | None]):
             return self._if_missing
         value = usable(cell)
         return cell if value is None else value
+
+
+def _is_canonical_fraction(cell: str) -> bool:
+    """Whether the cell is written as Weir writes that number; a quick answer for fractions, False for much else."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return False
+    return repr(value) == cell and TINY <= abs(value) <= MAX_NUMBER and not value.is_integer()
 
 
 def _is_number_for_python(cell: str) -> bool:

@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from tools.csv2vw_parts.errors import ConversionStopped
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
 MAX_ROW_BYTES = 1 << 20
 STDIN = "-"
 BOM = b"\xef\xbb\xbf"

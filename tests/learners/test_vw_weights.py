@@ -213,3 +213,12 @@ def test_only_a_single_score_can_be_audited() -> None:
     vw, examples, _ = learnt("--oaa 3", lines("--oaa 3"))
     with pytest.raises(LearnerError, match="single scalar score"):
         list(vw.audit(examples))
+
+
+@pytest.mark.parametrize("args", LINEAR + INTERACTIONS + GRAMS + MODELS)
+def test_a_restored_learner_tells_the_same_names(args: str) -> None:
+    vw, examples, names = learnt(args, lines(args, 60))
+    restored = VW(args)
+    restored.restore(vw.state())
+    assert with_names(restored.weights(names, examples)) == with_names(vw.weights(names, examples))
+    assert with_names(restored.weights(names, [])) == with_names(vw.weights(names, []))

@@ -104,6 +104,13 @@ def is_live(manifest: Manifest) -> bool:
     return manifest.backfill is None or manifest.backfill.is_finished
 
 
+def is_seam(manifest: Manifest) -> bool:
+    """Whether nothing of the live stream has been learnt after the files: no order of it can have been lost."""
+    backfill = manifest.backfill
+    is_here = backfill is not None and backfill.is_finished and manifest.position == backfill.live_from
+    return is_here and not manifest.since_parent.records
+
+
 def check_live(checkpoint: Checkpoint) -> None:
     """Raises TrainerError for a checkpoint whose position counts in the files of a backfill."""
     if not is_live(checkpoint.manifest):

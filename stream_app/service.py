@@ -16,7 +16,7 @@ from checkpoints.lineage import lineage, resolve
 from checkpoints.manifest import Hole
 from stream_app import wiring
 from stream_app.config import Settings
-from stream_app.history import check_live, is_live
+from stream_app.history import check_live, is_live, is_seam
 from stream_app.journal import Journal
 from stream_app.remembered import RememberedEvents
 from stream_app.serving import Serving
@@ -75,6 +75,7 @@ class Service:
             opened.callback(self.dead_letters.close)
             self.trainer = wiring.build_trainer(settings, learner, format_, self.dead_letters)
             self._rollback: str | None = None
+            self._is_at_seam = False
             self._head = self._restore()
             self._journal = Journal(state / "order.journal")
             opened.callback(self._journal.close)
@@ -208,7 +209,7 @@ class Service:
             self._journal.rewind(self.trainer.position, self._rollback)
         self._rollback = None
         order = self._journal.order_after(self.trainer.position)
-        if self._journal.is_new and self._head is not None and self.lag:
+        if self._journal.is_new and self._head is not None and not self._is_at_seam and self.lag:
             self.trainer.order_is_lost()
         return order
 
@@ -367,6 +368,7 @@ class Service:
             self.trainer.restore(checkpoint)
             is_rollback = checkpoint.manifest.parent is not None and not checkpoint.manifest.since_parent.records
             self._rollback = head if is_rollback else None
+            self._is_at_seam = is_seam(checkpoint.manifest)
             log.info("restored %s at %s", head, self.trainer.live_id)
         return head
 

@@ -1,11 +1,11 @@
-"""Backfills by the real program: killed anywhere they end in the same bytes, and the live stream goes on after them."""
+"""Backfills by the real program: killed anywhere, or stopped by damage, they end in the same bytes."""
 
 import gzip
 import json
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from weir_process import WEIR, Weir, append, closing, run_weir, synthetic, wait_for
-
-TIMED = ("seconds", "examples_per_s", "checkpoint")
-"""What `--json` may say differently of two runs that learnt the same."""
+from backfill_runs import ARGS, TIMED, backfilled, broken_off, killed_after_a_checkpoint, train, written
+from weir_process import WEIR, Weir, run_weir, synthetic, wait_for
 
 
 class Files:
@@ -55,9 +53,6 @@ class Files:
         return path.with_suffix(".parquet")
 
 
-ARGS = "--loss_function logistic --link logistic -b 12"
-
-
 def flat(number: int) -> dict[str, Any]:
     chance = random.Random(number)
     label: int | str = int(chance.random() < 0.3) if number % 997 else "bad"
@@ -66,30 +61,6 @@ def flat(number: int) -> dict[str, Any]:
         "id": f"e{identity}", "y": label, "n": number % 7,
         "carrier": chance.choice("ABCDEF"), "origin": f"O{chance.randrange(40)}",
     }  # fmt: skip
-
-
-def written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def train(service: Weir, *arguments: str) -> dict[str, Any]:
-    ran = service.command("train", *arguments, "--json")
-    assert ran.code == 0, ran
-    return {name: value for name, value in json.loads(ran.out).items() if name not in TIMED}
-
-
-def killed_after_a_checkpoint(service: Weir, files: Sequence[str], chance: random.Random) -> bool:
-    """Run until the next checkpoint and a moment longer, then kill -9. False where it had ended before."""
-    head = service.checkpoints / "HEAD"
-    before = head.read_bytes() if head.exists() else b""
-    command = [WEIR, "train", *files, "--resume", "-c", str(service.toml)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
-        wait_for(lambda: process.poll() is not None or (head.exists() and head.read_bytes() != before))
-        for _ in range(chance.randrange(200_000)):
-            pass
-        process.kill()
-    return process.returncode < 0
 
 
 @pytest.mark.parametrize("kind", ["csv", "vw", "json", "parquet"])
@@ -111,86 +82,6 @@ def test_killed_at_random_moments_a_backfill_ends_in_the_bytes_of_one_never_kill
     assert killed.manifest().backfill == never.manifest().backfill
 
 
-def backfilled(folder: Path, history: list[bytes], **settings: dict[str, object]) -> tuple[Weir, str]:
-    service = Weir(folder, **settings)
-    path = written(folder / "history.jsonl", b"\n".join(history))
-    return service, str(path)
-
-
-async def test_what_was_learnt_from_files_and_then_live_is_what_one_stream_would_have_taught(tmp_path: Path) -> None:
-    history, during, after = synthetic(3_000), synthetic(700, first=3_000), synthetic(500, first=3_700)
-    service, path = backfilled(tmp_path / "both", history, checkpoints={"every_events": 100})
-    one = Weir(tmp_path / "one")
-    await append(one.log, [*history, *during, *after])
-    service.command("train", path, "--backfill")
-    await append(service.log, during)
-    with closing(service, one):
-        service.start().wait_learnt(len(during))
-        assert service.post("/events", b"\n".join(after)).status == 202
-        status = service.wait_learnt(len(during) + len(after))
-        assert service.stop() == 0
-        one.start().wait_learnt(len(history) + len(during) + len(after))
-        assert one.stop() == 0
-    assert status["position"] == {"0": 1_200}
-    assert status["records"] == 4_200
-    assert service.deciding() == one.deciding()
-    assert service.manifest().backfill is not None
-
-
-async def test_the_end_of_the_source_is_that_of_the_beginning_also_after_a_kill(tmp_path: Path) -> None:
-    history = synthetic(60_000)
-    service, path = backfilled(tmp_path, history, checkpoints={"every_events": 100}, learner={"args": ARGS})
-    await append(service.log, history[-400:])
-    assert killed_after_a_checkpoint(service, [path, "--live-from", "end"], random.Random(0))
-    await append(service.log, synthetic(30, first=60_000))
-    train(service, path, "--resume", "--live-from", "end")
-    assert service.manifest().position == {0: 400}
-    with closing(service):
-        assert service.start().wait_learnt(430)["records"] == 60_030
-        assert service.stop() == 0
-
-
-async def test_events_that_stand_in_file_and_log_are_learnt_once_where_they_have_ids(tmp_path: Path) -> None:
-    events = synthetic(1_000)
-    service, path = backfilled(tmp_path / "overlap", events[:700])
-    await append(service.log, events[400:])
-    one = Weir(tmp_path / "one")
-    await append(one.log, events)
-    train(service, path, "--backfill")
-    with closing(service, one):
-        assert service.start().wait_learnt(600)["duplicates"] == 300
-        assert service.stop() == 0
-        one.start().wait_learnt(1_000)
-        assert one.stop() == 0
-    assert service.blob("learner") == one.blob("learner")
-
-
-def test_a_place_in_the_stream_can_be_named(tmp_path: Path) -> None:
-    service, path = backfilled(tmp_path, synthetic(10))
-    train(service, path, "--backfill", "--live-from", "0:17,2:4")
-    assert service.manifest().position == {0: 17, 2: 4}
-
-
-@pytest.mark.parametrize("place", ["0", "0:1,0:2", "beginning", "0:-1"])
-def test_a_place_that_is_none_is_refused(place: str, tmp_path: Path) -> None:
-    service, path = backfilled(tmp_path, synthetic(10))
-    ran = service.command("train", path, "--backfill", "--live-from", place)
-    assert ran.code == 2
-    assert "--live-from" in ran.err.splitlines()[-1]
-    assert not service.checkpoints.exists()
-
-
-def broken_off(folder: Path, more: bytes = b"\n") -> tuple[Weir, Path]:
-    """A backfill that stopped at an array which is cut off, after 300 events."""
-    service, _ = backfilled(folder, [])
-    path = written(folder / "cut.json", b"[\n" + b",\n".join(synthetic(300)) + b"," + more)
-    ran = service.command("train", str(path), "--backfill")
-    assert ran.code == 2, ran
-    assert "cut.json, line 302: the array" in ran.err.splitlines()[-1]
-    assert "The 300 records before that are learnt and kept" in ran.err.splitlines()[-1]
-    return service, path
-
-
 def test_a_file_that_is_cut_off_is_gone_on_with_once_it_is_whole(tmp_path: Path) -> None:
     service, path = broken_off(tmp_path / "broken")
     whole = Weir(tmp_path / "whole")
@@ -199,14 +90,6 @@ def test_a_file_that_is_cut_off_is_gone_on_with_once_it_is_whole(tmp_path: Path)
     assert figures["examples"] == 450
     assert train(whole, str(path), "--backfill") == figures
     assert service.deciding() == whole.deciding()
-
-
-def test_serve_refuses_a_backfill_that_is_not_finished(tmp_path: Path) -> None:
-    service, _ = broken_off(tmp_path)
-    ran = service.command("serve", "--port", "0")
-    assert ran.code == 2
-    assert "weir train --resume" in ran.err
-    assert "300 records" in ran.err
 
 
 def test_a_file_that_was_changed_is_refused_by_name(tmp_path: Path) -> None:
@@ -277,23 +160,6 @@ def test_a_learner_that_does_not_resume_exactly_says_so(tmp_path: Path) -> None:
     ran = service.command("train", str(path), "--resume")
     assert ran.code == 0
     assert "does not resume exactly" in ran.err.splitlines()[1]
-
-
-async def test_a_checkpoint_within_the_files_is_no_rollback_of_the_live_stream(tmp_path: Path) -> None:
-    service, path = broken_off(tmp_path)
-    within = service.head()
-    written(path, path.read_bytes().rstrip(b",\n") + b"]")
-    train(service, str(path), "--resume")
-    seam = service.head()
-    await append(service.log, synthetic(20, first=300))
-    with closing(service):
-        service.start().wait_learnt(20)
-        refused = service.command("rollback", within, "--replay", environment={"WEIR_HTTP_PORT": service.port})
-        assert refused.code == 2
-        assert "no position of the stream" in refused.err
-        service.rollback(seam, "--replay")
-        assert service.wait_learnt(20)["records"] == 320
-        assert service.stop() == 0
 
 
 def test_dead_letters_are_kept_with_file_record_and_bytes(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -236,4 +237,11 @@ def test_a_damaged_parquet_file_is_named(damage: Damage, tmp_path: Path) -> None
     pq.write_table(pa.table({"x": [1, 2, 3]}), tmp_path / "a.parquet")
     (tmp_path / "a.parquet").write_bytes(damage((tmp_path / "a.parquet").read_bytes()))
     with pytest.raises(SourceError, match=r"a\.parquet cannot be read"):
+        payloads(tmp_path / "a.parquet")
+
+
+def test_without_pyarrow_the_line_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(SourceError, match=r"pip install 'weir\[parquet\]'"):
         payloads(tmp_path / "a.parquet")

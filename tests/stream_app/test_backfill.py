@@ -1,7 +1,10 @@
 """Backfills by the real program: killed anywhere, or stopped by damage, they end in the same bytes."""
 
+import contextlib
 import gzip
 import json
+import os
+import pty
 import random
 import signal
 import subprocess
@@ -14,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from backfill_runs import ARGS, TIMED, backfilled, broken_off, killed_after_a_checkpoint, train, written
-from weir_process import WEIR, Weir, run_weir, synthetic, wait_for
+from weir_process import WEIR, Weir, closing, run_weir, synthetic, wait_for
 
 
 class Files:
@@ -200,3 +203,38 @@ def test_a_backfill_that_is_told_to_stop_keeps_what_it_has_learnt(number: signal
     learnt = service.manifest().position.get(0, 0)
     assert 0 < learnt < 60_000
     assert train(service, path, "--resume")["examples"] == 60_000
+
+
+def test_on_a_terminal_a_bar_tells_how_much_of_the_files_has_been_read(tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(3_000))
+    ours, theirs = pty.openpty()
+    command = [WEIR, "train", path, "-c", str(service.toml)]
+    with subprocess.Popen(command, stderr=theirs, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 1 << 16):
+                said += piece
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"learning" in said
+    assert b"number of examples = 3000" in said
+
+
+def test_a_model_that_was_not_learnt_from_files_is_not_gone_on_with(tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(10))
+    with closing(service):
+        service.start().post("/events", synthetic(1)[0])
+        service.wait_learnt(1)
+        assert service.stop() == 0
+    ran = service.command("train", path, "--resume")
+    assert ran.code == 2
+    assert "holds a model that was not learnt from files" in ran.err
+
+
+def test_a_place_for_dead_letters_that_is_none_is_said_before_anything_is_learnt(tmp_path: Path) -> None:
+    service, path = backfilled(tmp_path, synthetic(10))
+    ran = service.command("train", path, "--backfill", "--dead-letters", str(tmp_path / "none" / "letters"))
+    assert ran.code == 2
+    assert "there is no folder" in ran.err
+    assert not service.checkpoints.exists()

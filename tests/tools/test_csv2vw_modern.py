@@ -314,6 +314,8 @@ def test_a_damaged_archive_ends_the_run_after_what_came_before(csv2vw: Run) -> N
         (("--labels", "YES", "in.csv"), "expected TEXT=NUMBER"),
         (("--labels", "YES=1", "--binary", "in.csv"), "contradict"),
         (("--labels", "YES=1", "--label-map", "map", "in.csv"), "contradict"),
+        (("--binary", "in.csv"), "--label NAME; there are y, a, b"),
+        (("--label-map", "map", "in.csv"), "--label NAME; there are y, a, b"),
         (("--separator", ",,", "in.csv"), "expected one character"),
         (("--encoding", "klingon", "in.csv"), "no known encoding"),
         (("--missing", "maybe", "in.csv"), "invalid choice"),

@@ -43,28 +43,14 @@ class Layout(NamedTuple):
 
 def layout_of(header: Sequence[str], options: Options) -> Layout:
     """The layout for a first row. Raises ConversionStopped (2) for a column that does not exist or is two things."""
-    names = list(map(str, range(len(header))))
-    if options.has_header:
-        names = [cell or str(index) for index, cell in enumerate(header)]
-    twice = sorted(name for name in set(names) if names.count(name) > 1) if len(set(names)) < len(names) else []
-    if twice:
-        raise ConversionStopped(f"csv2vw: column {twice[0]!r} occurs more than once in the header")
-    roles = {
-        role: _place(names, _given(options, role, names), f"--{role}", options.has_header)
-        for role in ("label", "id", "weight")
-    }
+    names = _names(header, options.has_header)
+    roles = {role: _place(names, _given(options, role, names), f"--{role}", options.has_header) for role in NATIVE}
+    if roles["label"] is None and (options.label_names or options.is_binary or options.label_map):
+        raise ConversionStopped(f"csv2vw: which column is the label? --label NAME; there are {', '.join(names)}")
     taken = {index: f"--{role}" for role, index in roles.items() if index is not None}
     if len(taken) < sum(index is not None for index in roles.values()):
         raise ConversionStopped("csv2vw: --label, --id and --weight must be different columns")
-    homes: dict[int, str] = {}
-    for option, namespace, listed in _lists(options):
-        for name in listed:
-            index = _place(names, name, option, options.has_header)
-            if index is None or index in taken:
-                raise ConversionStopped(f"csv2vw: {option}: column {name!r} is also {taken.get(index or 0)}")
-            taken[index] = option
-            if namespace is not None:
-                homes[index] = namespace
+    homes = _homes(names, options, taken)
     features = [
         column
         for index, name in enumerate(names)
@@ -75,6 +61,29 @@ def layout_of(header: Sequence[str], options: Options) -> Layout:
     _check_features(features)
     is_native = roles["label"] is not None and names[roles["label"]] == NATIVE["label"]
     return Layout(list(header), names, roles["label"], roles["weight"], roles["id"], features, is_native)
+
+
+def _names(header: Sequence[str], has_header: bool) -> list[str]:
+    """What the columns are known by; those without a name by their number."""
+    names = [cell if cell and has_header else str(index) for index, cell in enumerate(header)]
+    if len(set(names)) < len(names):
+        twice = sorted(name for name in names if names.count(name) > 1)
+        raise ConversionStopped(f"csv2vw: column {twice[0]!r} occurs more than once in the header")
+    return names
+
+
+def _homes(names: list[str], options: Options, taken: dict[int, str]) -> dict[int, str]:
+    """The namespaces of columns that were given one; notes in `taken` what they and the ignored ones are."""
+    homes: dict[int, str] = {}
+    for option, namespace, listed in _lists(options):
+        for name in listed:
+            index = _place(names, name, option, options.has_header)
+            if index is None or index in taken:
+                raise ConversionStopped(f"csv2vw: {option}: column {name!r} is also {taken.get(index or 0)}")
+            taken[index] = option
+            if namespace is not None:
+                homes[index] = namespace
+    return homes
 
 
 def _given(options: Options, role: str, names: list[str]) -> str | None:

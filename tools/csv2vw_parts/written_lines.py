@@ -1,7 +1,8 @@
 """Rows of cells to lines, many at once: VW text, or Weir's JSON events. Knows no files and no bad rows."""
 
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
+from itertools import groupby, repeat
+from operator import attrgetter, itemgetter
 from typing import Protocol
 
 import orjson
@@ -91,9 +92,10 @@ class JsonLines:
         self._heads = heads
         entries = max(64, TABLE_ENTRIES // (len(layout.features) + 1))
         self._tables = [Values(column, options.missing_values, options.missing, entries) for column in layout.features]
-        spaces = {column.namespace for column in layout.features}
-        names = {column.name for column in layout.features if not column.namespace}
-        self._is_nested = not names.isdisjoint(spaces)
+        spaces = {space: list(columns) for space, columns in groupby(layout.features, key=attrgetter("namespace"))}
+        nameless = {column.name for column in spaces.get("", [])}
+        self._is_nested = not nameless.isdisjoint(spaces)
+        self._spaces = [(space, [column.name for column in columns]) for space, columns in spaces.items()]
 
     def block(self, rows: Cells) -> bytes:
         layout = self._layout
@@ -101,24 +103,23 @@ class JsonLines:
         heads = [self._heads[key] for key in keys]
         columns = zip(self._tables, layout.features, strict=True)
         values = [[table[cell] for cell in rows.cells[column.place :: rows.period]] for table, column in columns]
-        tags = _column(rows, layout.tag)
+        features = zip(*values, strict=True) if values else repeat(())
         lines = []
-        for number, (head, tag) in enumerate(zip(heads, tags, strict=True)):
+        for head, tag, row in zip(heads, _column(rows, layout.tag), features, strict=False):
             event = dict(_event_head(head, tag))
-            event["features"] = self._features([column[number] for column in values])
-            lines.append(orjson.dumps(event) + b"\n")
-        return b"".join(lines)
+            event["features"] = self._features(row)
+            lines.append(orjson.dumps(event))
+        return b"\n".join([*lines, b""])
 
-    def _features(self, values: Sequence[object]) -> dict[str, object]:
+    def _features(self, row: Sequence[object]) -> dict[str, object]:
         features: dict[str, object] = {}
-        spaces: dict[str, dict[str, object]] = {}
-        for column, value in zip(self._layout.features, values, strict=True):
-            if column.namespace or self._is_nested:
-                if column.namespace not in spaces:
-                    features[column.namespace] = spaces[column.namespace] = {}
-                spaces[column.namespace][column.name] = value
+        cells = iter(row)
+        for space, names in self._spaces:
+            named = dict(zip(names, cells, strict=False))
+            if space or self._is_nested:
+                features[space] = named
             else:
-                features[column.name] = value
+                features.update(named)
         return features
 
 

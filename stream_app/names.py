@@ -4,7 +4,6 @@ A dictionary of (namespace, name) as they stand in the VW text, in the order in 
 function of the examples learnt alone: neither micro-batches nor restarts nor what was predicted change a byte of it.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
@@ -20,8 +19,6 @@ CACHED_TOKENS = 32_768
 """Tokens that are recognised at once. A cache and nothing else: emptying it changes no result."""
 
 PENDING_DIGESTS = 4_096
-
-_VALUE = re.compile(rb":[^ |\n]*+")
 
 
 class Coverage(msgspec.Struct):
@@ -53,16 +50,19 @@ class Names:
         if not chosen:
             return
         self.coverage.looked_at += len(chosen)
-        text = (text_of(examples) if len(chosen) == count else _text_of_some(examples, chosen)).replace(b"\t", b" ")
-        if b":" in text:
-            text = _VALUE.sub(b"", text)
-        for line in text.split(b"\n"):
-            for section in line.split(b"|")[1:]:
-                namespace, _, rest = section.partition(b" ")
-                tokens = rest.split(b" ")
-                cached = self._cached.get(namespace)
-                if cached is None or not cached.issuperset(tokens):
-                    self._meet(namespace, tokens)
+        text = text_of(examples) if len(chosen) == count else _text_of_some(examples, chosen)
+        # Up to the line feed: what stands after it begins the next line.
+        found = [section.partition(b"\n")[0].partition(b" ") for section in text.replace(b"\t", b" ").split(b"|")[1:]]
+        by_namespace: dict[bytes, list[bytes]] = {}
+        for namespace, _, rest in found:
+            by_namespace.setdefault(namespace, []).append(rest)
+        cached = self._cached
+        if not all(
+            namespace in cached and cached[namespace].issuperset(b" ".join(rests).split(b" "))
+            for namespace, rests in by_namespace.items()
+        ):
+            for namespace, _, rest in found:
+                self._meet(namespace, rest.split(b" "))
 
     def state(self) -> bytes:
         """One line of JSON that says how complete it is, then a line `NAMESPACE NAME` for each."""
@@ -102,10 +102,14 @@ class Names:
             self._cached.clear()
             self._cached_tokens = 0
         cached = self._cached.setdefault(namespace, {b""})
+        if cached.issuperset(tokens):
+            return
         for token in tokens:
-            if token not in cached and self._is_kept(namespace + b" " + token):
-                cached.add(token)
-                self._cached_tokens += 1
+            if token not in cached:
+                name = token.partition(b":")[0]
+                if not name or self._is_kept(namespace + b" " + name):
+                    cached.add(token)
+                    self._cached_tokens += 1
 
     def _is_kept(self, line: bytes) -> bool:
         digest = _digest(line)

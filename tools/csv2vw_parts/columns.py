@@ -1,4 +1,4 @@
-"""What a value of a column becomes: its mark (`:` or `=`) or its label. Knows single values, not rows.
+"""What a value of a column becomes: its text in a VW line, or its label. Knows single values, not rows.
 
 The tables are dicts that fill themselves, so that a value seen before costs one look-up and no call.
 All but `Labels`, whose classes must not change, are emptied when they are full: memory stays constant.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from operator import itemgetter
 
-TABLE_ENTRIES = 1 << 18
+TABLE_ENTRIES = 1 << 17
 """Of all columns' tables together."""
 LABEL_NUMBERS_KEPT = 1 << 12
 LONGEST_KEPT = 64
@@ -27,71 +27,44 @@ def looks_like_number(value: str) -> bool:
     >>> [looks_like_number(value) for value in (" .5e3", "-Inf", "1.", "5\\r", "", "1_000", "1e", "0x1f")]
     [True, True, True, True, False, False, False, False]
     """
-    return value.isdecimal() or _NUMBER.fullmatch(value) is not None
+    if value.isalnum():
+        if value.isdecimal():
+            return True
+        if value.isalpha() and value[0] not in "iInNqQsS":  # inf, nan, qnan, snan
+            return False
+    return _NUMBER.fullmatch(value) is not None
 
 
-class Marks(dict[str, str]):
-    """Value -> what stands before it in a VW line: ` name:` for a number, ` name=` for a text."""
+class Features(dict[str, str]):
+    """Value of a column -> its text in a VW line: ` name:value` for a number, ` name=value` for anything else."""
 
-    __slots__ = ("_entries", "_kinds", "category", "number")
+    __slots__ = ("_category", "_entries", "_number")
 
     def __init__(self, name: str, entries: int) -> None:
         super().__init__()
-        self.number = f" {name}:"
-        self.category = f" {name}="
+        self._number = f" {name}:"
+        self._category = f" {name}="
         self._entries = entries
-        self._kinds = [_are_words, _are_numbers, _are_whole]
 
     def __missing__(self, value: str) -> str:
-        mark = self.number if looks_like_number(value) else self.category
+        text = (self._number if looks_like_number(value) else self._category) + value
         if len(self) >= self._entries:
             self.clear()
         if len(value) <= LONGEST_KEPT:
-            self[value] = mark
-        return mark
+            self[value] = text
+        return text
 
-    def pieces(self, values: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
-        """Two pieces of text for each of two or more values: mark and value, or all of it and nothing.
+    def texts(self, values: Sequence[str]) -> Sequence[str]:
+        """The text of each of two or more values. A column that holds one value only is looked up once.
 
-        >>> Marks("name", entries=10).pieces(("2", "x", "x"))
-        ((' name:', ' name=', ' name='), ('2', 'x', 'x'))
+        >>> Features("name", entries=10).texts(("2", "x", "x"))
+        (' name:2', ' name=x', ' name=x')
         """
         value = values[0]
         if value == values[-1] and values.count(value) == len(values):
-            return [self[value] + value] * len(values), [""] * len(values)
-        mark = self._shared(values)
-        return itemgetter(*values)(self) if mark is None else [mark] * len(values), values
-
-    def _shared(self, values: Sequence[str]) -> str | None:
-        """The mark of all these values at once, if they are all digits, numbers or letters, as until now."""
-        while self._kinds:
-            if self._kinds[-1](values):
-                return self.category if self._kinds[-1] is _are_words else self.number
-            self._kinds.pop()
-        return None
-
-
-def _are_whole(values: Sequence[str]) -> bool:
-    return all(values) and "0".join(values).isdecimal()
-
-
-def _are_numbers(values: Sequence[str]) -> bool:
-    """Numbers for Python and Perl both; Python alone allows `_`, and more characters as space."""
-    text = "0".join(values)
-    if "_" in text or not text.isascii() or not text.isprintable():
-        return False
-    try:
-        for _ in map(float, values):
-            pass
-    except ValueError:
-        return False
-    return True
-
-
-def _are_words(values: Sequence[str]) -> bool:
-    """Letters only, or nothing at all, and no letters that might be an inf or nan."""
-    text = "x".join(values)
-    return text.isalpha() and "nan" not in (small := text.lower()) and "inf" not in small
+            return [self[value]] * len(values)
+        texts: tuple[str, ...] = itemgetter(*values)(self)
+        return texts
 
 
 class Labels(dict[str, str]):

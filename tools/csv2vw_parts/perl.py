@@ -7,7 +7,7 @@ any other row goes through `Conversion.row`, which is the definition of what a r
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 
-from tools.csv2vw_parts.columns import TABLE_ENTRIES, Labels, Marks
+from tools.csv2vw_parts.columns import TABLE_ENTRIES, Features, Labels
 from tools.csv2vw_parts.errors import ConversionStopped
 from tools.csv2vw_parts.lines import STDIN, Chunk
 from tools.csv2vw_parts.separator import Separator
@@ -38,7 +38,7 @@ class Conversion:
         self._header_line: str | None = None
         self._next_row = 1
         self._labels = Labels()
-        self._marks: list[Marks] = []
+        self._features: list[Features] = []
         self._tails: Tails
 
     def convert(self, chunk: Chunk) -> Iterator[str]:
@@ -47,7 +47,7 @@ class Conversion:
         With a header the first line of all is that; a later file that repeats it is warned of, as it is a row there.
         """
         lines = self._separator.unified(chunk.text).split("\n")
-        if not self._marks:
+        if not self._features:
             lines = self._take_columns(lines, chunk)
         elif chunk.begins_file and self._has_header and lines[0] == self._header_line:
             what = "its first line repeats the header and is a row here, as in the Perl script"
@@ -70,8 +70,8 @@ class Conversion:
         else:
             label = self._labels[""]
             self._warn_unlabelled(len(fields), label)
-        cells = zip(self._marks, fields, strict=False)
-        features = ["" if value is None else marks[value] + value for marks, value in cells]
+        cells = zip(self._features, fields, strict=False)
+        features = ["" if value is None else column[value] for column, value in cells]
         del features[self.label : self.label + 1]
         row = self._next_row
         self._next_row += 1
@@ -89,7 +89,7 @@ class Conversion:
         names = [name or "" for name in fields]
         self.names = names if self._has_header else [str(column) for column in range(len(fields))]
         entries = max(64, TABLE_ENTRIES // len(fields))
-        self._marks = [Marks(name, entries) for name in self.names]
+        self._features = [Features(name, entries) for name in self.names]
         self._tails = self._cut_at(last)
         self._tails.needs_new_cut = True
         if not self._has_header:
@@ -98,7 +98,7 @@ class Conversion:
         return lines[1:]
 
     def _cut_at(self, first: int) -> Tails:
-        return Tails(first, self._marks, self._labels, self.label, self._separator.plain or ",")
+        return Tails(first, self._features, self._labels, self.label, self._separator.plain or ",")
 
     def _block(self, lines: list[str]) -> str:
         try:
@@ -107,7 +107,7 @@ class Conversion:
             return "".join(map(self.row, lines))
 
     def _regular_block(self, lines: list[str]) -> str:
-        """All rows at once, one slot per piece of text: label and number, then mark and value of each column, tail."""
+        """All rows at once, one slot per piece of text: label and number, then each column, tail."""
         tails, separator, height = self._tails, self._separator.plain, len(lines)
         first = tails.first
         columns = list(zip(*[line.split(separator, first) for line in lines], strict=False))
@@ -119,12 +119,12 @@ class Conversion:
             if "\n" in texts and not all(columns[first - 1]):
                 raise IrregularRow
             labels = itemgetter(*columns[self.label])(self._labels)
-        width = 2 * first + 2
+        width = first + 2
         slots = [""] * (width * height)
         slots[0::width] = [f"{label} {n}|f" for n, label in enumerate(labels, self._next_row)]
-        for index, (marks, column) in enumerate(zip(self._marks, columns[:-1], strict=False)):
+        for index, (features, column) in enumerate(zip(self._features, columns[:-1], strict=False)):
             if index != self.label:
-                slots[2 * index + 1 :: width], slots[2 * index + 2 :: width] = marks.pieces(column)
+                slots[index + 1 :: width] = features.texts(column)
         slots[width - 1 :: width] = texts
         self._next_row += height
         return "".join(slots)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tools.csv2vw_parts.columns import Labels, Marks
+from tools.csv2vw_parts.columns import Features, Labels
 
 TAILS_KEPT = 1 << 14
 LONGEST_TAIL = 512
@@ -21,14 +21,24 @@ class Tails(dict[str, tuple[str, str]]):
     Raises IrregularRow for a tail whose row must be looked at as a whole. Emptied when full.
     """
 
-    __slots__ = ("_label", "_labels", "_marks", "_missed", "_rows", "_separator", "first", "is_guess", "needs_new_cut")
+    __slots__ = (
+        "_columns",
+        "_label",
+        "_labels",
+        "_missed",
+        "_rows",
+        "_separator",
+        "first",
+        "is_guess",
+        "needs_new_cut",
+    )
 
-    def __init__(self, first: int, marks: Sequence[Marks], labels: Labels, label: int, separator: str) -> None:
+    def __init__(self, first: int, columns: Sequence[Features], labels: Labels, label: int, separator: str) -> None:
         super().__init__()
         self.first = first
         self.is_guess = False
         self.needs_new_cut = False
-        self._marks = marks[first:]
+        self._columns = columns[first:]
         self._labels = labels
         self._label = label - first
         self._separator = separator
@@ -42,7 +52,7 @@ class Tails(dict[str, tuple[str, str]]):
         if self._label >= len(values):
             raise IrregularRow
         label = self._labels[values[self._label]] if self._label >= 0 else ""
-        features = [marks[value] + value for marks, value in zip(self._marks, values, strict=False)]
+        features = [column[value] for column, value in zip(self._columns, values, strict=False)]
         if self._label >= 0:
             del features[self._label]
         text = "".join(features) + "\n"
@@ -56,7 +66,7 @@ class Tails(dict[str, tuple[str, str]]):
         """After every few thousand rows, say in `needs_new_cut` whether the hits were too few or `first` a guess."""
         self._rows += rows
         if self._rows >= 4 * SAMPLED_ROWS:
-            is_rarely_hit = len(self._marks) > 1 and self._missed * NEW_AT_MOST > self._rows
+            is_rarely_hit = len(self._columns) > 1 and self._missed * NEW_AT_MOST > self._rows
             self.needs_new_cut = self.is_guess or is_rarely_hit
             self._missed = self._rows = 0
 

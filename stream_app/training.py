@@ -60,6 +60,37 @@ async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: 
     """Learn the files of the job, once, in order. The table and what went wrong go to `err` as they come."""
     store = open_store(job.out) if job.out is not None else None
     begun = begun_in(store, str(job.out), job.is_resumed) if store is not None else None
+    run = _run(job, begun, err)
+    trainer, table = run.trainer, run.table
+    if begun is not None:
+        err.write(_gone_on_with(begun, str(job.out)))
+    backfill = None
+    if store is not None and not run.is_finished:
+        settings = job.settings
+        seam = await live_from(settings, trainer.parts.format, job.live_from, begun)
+        keeper = Keeper(trainer, store, settings.checkpoints, begun, run.letters)
+        backfill = BackfillRun(trainer, run.source, keeper, seam)
+    table.begin(trainer, job.predictions)
+    learnt_before = trainer.counts.records
+    started = time.perf_counter()
+    _learn(trainer, run.source, backfill, lambda: _told(table, tell, run.source))
+    checkpoint = backfill.finish() if backfill is not None else begun.id if begun is not None else None
+    seconds = time.perf_counter() - started
+    trained = table.finish(trainer, trainer.parts.learner, seconds, checkpoint)
+    return _of_this_run(trained, learnt_before, trainer.counts.records)
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """The parts of a bounded run, restored where it goes on."""
+
+    trainer: Trainer
+    source: FileSource
+    table: Table
+    letters: LetterFile | None
+    is_finished: bool
+
+
+def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     is_finished = begun is not None and is_live(begun.manifest)
     command = _command(job)
     table = VWTable(err, job.files, command.is_quiet) if command is not None else OwnTable(err)
@@ -70,26 +101,13 @@ async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: 
     source = FileSource(() if is_finished else job.files, split)
     letters = None if is_finished else _letters(job, source, begun)
     # VW counts for itself: without a model to keep, metrics of our own would be worked out for nobody.
-    is_kept = store is not None or settings.learner.kind != "vw"
-    settings = wiring.with_names(settings, store is not None)
+    is_kept = job.out is not None or settings.learner.kind != "vw"
+    settings = wiring.with_names(settings, job.out is not None)
     trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err, letters), is_kept)
     if begun is not None:
         console.is_open = True
         trainer.restore(begun)
-        err.write(_gone_on_with(begun, str(job.out)))
-    backfill = None
-    if store is not None and not is_finished:
-        seam = await live_from(settings, format_, job.live_from, begun)
-        keeper = Keeper(trainer, store, settings.checkpoints, begun, letters)
-        backfill = BackfillRun(trainer, source, keeper, seam)
-    table.begin(trainer, job.predictions)
-    learnt_before = trainer.counts.records
-    started = time.perf_counter()
-    _learn(trainer, source, backfill, lambda: _told(table, tell, source))
-    checkpoint = backfill.finish() if backfill is not None else begun.id if begun is not None else None
-    seconds = time.perf_counter() - started
-    trained = table.finish(trainer, learner, seconds, checkpoint)
-    return _of_this_run(trained, learnt_before, trainer.counts.records)
+    return _Run(trainer, source, table, letters, is_finished)
 
 
 class _Console:

@@ -121,7 +121,13 @@ class Job(msgspec.Struct, frozen=True):
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @config_option
 @json_option
-@click.option("--to", "to", required=True, metavar="URL", help="http://HOST:PORT of a service, or log:DIR.")
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    metavar="URL",
+    help="http://HOST:PORT of a service, log:DIR, or kafka://HOST:PORT/TOPIC.",
+)
 @click.option(
     "--resume", "is_resumed", is_flag=True, help="Note what is sent, and go on from there when it was killed."
 )
@@ -221,7 +227,9 @@ async def _sink(
     try:
         wiring.source_place(settings)
     except ConfigError as error:
-        raise ConfigError(f"--to: {to!r}: neither http://HOST:PORT of a service nor a source: {error}") from error
+        raise ConfigError(
+            f"--to: {to!r}: expected http://HOST:PORT of a service, or a source such as log:DIR"
+        ) from error
     source = wiring.build_source(settings, format_)
     opened.push_async_callback(source.close)
     return LogSink(source), source if isinstance(source, EmbeddedLog) else None

@@ -127,7 +127,11 @@ async def test_rows_of_parquet_and_csv_are_sent_as_the_format_says(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("to", "said"),
-    [("nowhere", "--to: 'nowhere': neither"), ("file:a", "file a is missing"), ("http://127.0.0.1:1", "no service at")],
+    [
+        ("nowhere", "--to: 'nowhere': expected http://HOST:PORT"),
+        ("file:a", "file a is missing"),
+        ("http://127.0.0.1:1", "no service at"),
+    ],
 )
 def test_where_nothing_can_be_sent_to_is_said(to: str, said: str, tmp_path: Path) -> None:
     service = Weir(tmp_path)

@@ -12,8 +12,8 @@ from formats.vw_text import Reads
 
 Column = NDArray[np.float64]
 Answer = float | list[float] | list[list[float]] | list[list[list[float]]]
-"""A prediction as served: one number (score, class), or one per action or class; where actions are numbers an action
-and its density, or [from, to, density] of each stretch; for slots one list each of [action, probability]."""
+"""A prediction as served: one number (score, class), or one per action or class; where actions are numbers
+[from, to, density] of each stretch; for slots one list each of [action, probability]."""
 
 
 class LearnerError(ValueError):

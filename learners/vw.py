@@ -27,7 +27,9 @@ Console = Callable[[str], None]
 _CONSTANT = 11650396
 _MODEL_DIR = "/dev/shm"
 # These draw random numbers when they predict, and VW's model holds where the sequence stands.
-_DRAWING = frozenset(["cb_sample", "sample_pdf", "search_task", "cbzo", "emt", "automl"])
+_DRAWING = frozenset(["cb_sample", "search_task", "cbzo", "emt", "automl"])
+# One of these that is deleted spoils the memory of the process, so it is kept.
+_NOT_DELETED = frozenset(["pmf_to_pdf", "cats_tree"])
 _GROUP_KINDS: dict[int, GroupKind] = {
     pylibvw.vw.lCostSensitive: "cost",
     pylibvw.vw.lConditionalContextualBandit: "ccb",
@@ -56,6 +58,9 @@ class VW:
         self._reports = [*reports, "-d", os.devnull] if self._is_bounded else []
         self._bounds = Bounds.of(self._arguments)
         self._log = _Log(console)
+        self._silence = _Log(None)
+        self._reductions: set[str] = set()
+        self._kept: list[Any] = []
         self._open([])
         self.traits = self._traits(arguments)
 
@@ -100,6 +105,11 @@ class VW:
     def _predicted(self, example: Example) -> Answer:
         if self._answer is None:
             raise LearnerError(f"predictions of VW with {self._arguments} cannot be served: nothing can read them")
+        if "sample_pdf" in self._reductions:
+            raise LearnerError(
+                f"predictions of VW with {self._arguments} cannot be served: to draw an action changes the learner; "
+                "use --cats_pdf, which learns the same and answers the density to draw from"
+            )
         vw = self._predictor()
         # Examples made this way are freed by Python and never enter VW's statistics.
         if not self.traits.is_multiline:
@@ -127,7 +137,7 @@ class VW:
                 path = Path(folder, "model")
                 self._vw.save(str(path))
                 command = [*self._arguments.for_restore(), "-i", str(path)]
-                self._copy = pylibvw.vw(command, _Log(None).binding)
+                self._copy = pylibvw.vw(command, self._silence.binding)
             self._copied = learnt
         return self._copy
 
@@ -215,6 +225,8 @@ class VW:
         ]
 
     def _open(self, extra: list[str]) -> None:
+        if not self._reductions.isdisjoint(_NOT_DELETED):
+            self._kept.append(self._vw)
         try:
             command = self._arguments.for_restore() if extra else self._arguments.command
             self._vw: Any = pylibvw.vw([*command, *self._reports, *extra], self._log.binding)
@@ -338,7 +350,6 @@ def _readers(prediction_type: int, label_type: int) -> tuple[Callable[[Any], flo
         vw.pMULTILABELS: example.get_multilabel_predictions,
     }
     pairs: dict[int, Callable[[Any], Answer]] = {
-        vw.pACTION_PDF_VALUE: lambda line: list(example.get_action_pdf_value(line)),
         vw.pPDF: _stretches,
         vw.pDECISION_SCORES: _slots,
     }

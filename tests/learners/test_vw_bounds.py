@@ -110,11 +110,6 @@ def test_groups_are_predicted_without_their_outcome(
 
 
 def test_actions_that_are_numbers_come_with_their_density() -> None:
-    learner = VW(f"--cats 4 {BANDWIDTH} --epsilon 0")
-    learner.learn([Example(None, 1.0, b"ca 6.5:-1:0.5 |f a")] * 30)
-    action, density = learner.predict(Example(None, 1.0, b"|f a"))  # type: ignore[misc]
-    assert 0.0 <= float(action) <= 10.0  # type: ignore[arg-type]
-    assert density == pytest.approx(0.5)
     pdf = VW(f"--cats_pdf 4 {BANDWIDTH}")
     stretches = pdf.predict(Example(None, 1.0, b"|f a"))
     assert sum((end - begin) * high for begin, end, high in stretches) == pytest.approx(1.0)  # type: ignore[union-attr,misc]
@@ -124,7 +119,6 @@ def test_actions_that_are_numbers_come_with_their_density() -> None:
     ("arguments", "text"),
     [
         ("--ccb_explore_adf", b"ccb shared |s\nccb action |a x\nccb action |a y\nccb slot 1:-1:0.5 |z"),
-        (f"--cats 4 {BANDWIDTH}", b"ca 6.5:-1:0.5 |f a"),
         (f"--cats_pdf 4 {BANDWIDTH}", b"ca 6.5:-1:0.5 |f a"),
         ("--csoaa_ldf m", b"1:1 |f a\n2:0 |f b"),
         ("--search 3 --search_task sequence", b"1 |f a\n2 |f b"),
@@ -142,7 +136,21 @@ def test_predictions_leave_no_trace_also_where_they_draw_random_numbers(argument
     assert learner.state() == twin.state()
 
 
-@pytest.mark.parametrize("arguments", ["--csoaa_ldf m --csoaa_rank", "--cs_active 3 --cost_max 1"])
-def test_predictions_that_the_binding_cannot_read_are_refused(arguments: str) -> None:
+@pytest.mark.parametrize(
+    "arguments", ["--csoaa_ldf m --csoaa_rank", "--cs_active 3 --cost_max 1", f"--cats 4 {BANDWIDTH}"]
+)
+def test_predictions_that_cannot_be_read_or_leave_a_trace_are_refused(arguments: str) -> None:
     with pytest.raises(LearnerError, match="cannot be served"):
         VW(arguments).predict(Example(None, 1.0, b"1 |f a"))
+
+
+def test_a_rollback_of_continuous_actions_does_not_end_the_process() -> None:
+    script = f"""
+from learners.vw import VW
+learner = VW("--cats 4 {BANDWIDTH} -b 10")
+for _ in range(1000):
+    learner.restore(learner.state())
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "alive\n"

@@ -1,19 +1,14 @@
 """The modern reader of csv2vw: quoting, escaping, columns by name, missing values, bad rows."""
 
 import csv
-import gzip
 import io
-import os
-import pty
 import random
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +17,7 @@ from formats.numbers import written
 from formats.vw_text import VwText, escape, parse_features
 from learners.vw import VW
 from tools.csv2vw import main
-from tools.csv2vw_parts.bad_rows import TOLD, BadRows
+from tools.csv2vw_parts.bad_rows import BadRows
 from tools.csv2vw_parts.cells import Tokens, is_missing, usable
 from tools.csv2vw_parts.layout import Column
 from tools.csv2vw_parts.modern import Conversion
@@ -97,50 +92,6 @@ def is_float(cell: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-NASTY = [
-    "",
-    "0",
-    "1",
-    "17",
-    "NA",
-    "x",
-    "1.5",
-    "é",
-    " ",
-    "nan",
-    "1_000",
-    '"',
-    '""',
-    '"a,b"',
-    '"a\nb"',
-    'a"b',
-    "YES",
-    "2 3",
-]
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_many_rows_at_once_give_what_single_rows_give(csv2vw: Run, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    chance = random.Random(seed)
-    width = chance.choice((1, 2, 3, 6))
-    values = NASTY if seed % 2 else NASTY[:11]
-
-    def row() -> str:
-        cells = [chance.choice(values[: chance.choice((3, 99))]) for _ in range(width)]
-        return ",".join(cells if chance.random() < 0.97 else [*cells, "more"])
-
-    lines = [",".join(f"c{index}" for index in range(width)), *(row() for _ in range(3000))]
-    end = chance.choice(("\n", "\n", "\r\n"))
-    data = end.join(lines).encode() + end.encode()
-    if seed % 5 == 0:
-        data = data.replace(b"17", b"\xff", 3)
-    options = ["--label", "c0", "--skip-bad", *(["--weight", "c1", "--id", "c2"] if width > 2 and seed % 3 else [])]
-    at_once = csv2vw(*options, "in.csv", data=data)
-    monkeypatch.setattr("tools.csv2vw_parts.row_chunks.CHUNK_BYTES", 1)
-    assert csv2vw(*options, "in.csv") == at_once
-    assert at_once[0] == 0
 
 
 @given(
@@ -226,81 +177,6 @@ def test_the_same_header_is_read_in_every_file(csv2vw: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "packed"),
-    [
-        ("in.tsv", lambda data: data.replace(b",", b"\t")),
-        ("in.csv.gz", gzip.compress),
-        ("in.csv.zst", lambda data: zstandard.compress(data)),
-        ("in.tsv.gz", lambda data: gzip.compress(data.replace(b",", b"\t"))),
-        ("bom.csv", lambda data: b"\xef\xbb\xbf" + data),
-        ("crlf.csv", lambda data: data.replace(b"\n", b"\r\n")),
-        ("open.csv", lambda data: data.removesuffix(b"\n")),
-        ("blank.csv", lambda data: b"\n" + data.replace(b"\n", b"\n\r\n\n")),
-    ],
-)
-def test_files_are_read_as_they_come(csv2vw: Run, name: str, packed: Callable[[bytes], bytes]) -> None:
-    Path(name).write_bytes(packed('y,a\n1,"é x"\n2,b\n'.encode()))
-    assert csv2vw("--label", "y", name) == (0, "1 | a=é%20x\n2 | a=b\n", "")
-
-
-@pytest.mark.parametrize("encoding", ["iso-8859-1", "utf-16", "utf-8-sig", "cp1252"])
-def test_encodings_are_read(csv2vw: Run, encoding: str) -> None:
-    data = 'y,ä\n1,"é x"\n'.encode(encoding)
-    assert csv2vw("--label", "y", "--encoding", encoding, "in.csv", data=data)[1] == "1 | ä=é%20x\n"
-
-
-def test_standard_input_is_read(csv2vw: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("stdin").write_text("y;a\n1;2\n")
-    with Path("stdin").open() as file:
-        monkeypatch.setattr("sys.stdin", file)
-        assert csv2vw("--label", "y", "--separator", ";", "-")[1] == "1 | a:2\n"
-
-
-BAD = b'y,a\n1,2\n3\n1,2,3\nx,"b\n"c,1\n\xff,1\n5,6\n'
-
-
-def test_the_first_bad_row_ends_the_run_after_what_came_before(csv2vw: Run) -> None:
-    code, out, err = csv2vw("--label", "y", "in.csv", data=BAD)
-    assert (code, out) == (1, "1 | a:2\n")
-    assert err == "csv2vw: in.csv:3: row has 1 cells, but there are 2 columns (--skip-bad passes over bad rows)\n"
-
-
-def test_bad_rows_are_passed_over_and_counted(csv2vw: Run) -> None:
-    code, out, err = csv2vw("--label", "y", "--skip-bad", "in.csv", data=BAD)
-    assert (code, out) == (0, "1 | a:2\n5 | a:6\n")
-    assert [line.split(": ")[1] for line in err.splitlines()[:-1]] == ["in.csv:3", "in.csv:4", "in.csv:5", "in.csv:7"]
-    assert err.endswith("csv2vw: 4 bad rows skipped\n")
-
-
-def test_bad_rows_are_told_of_up_to_a_bound(csv2vw: Run) -> None:
-    code, out, err = csv2vw("--label", "y", "--skip-bad", "in.csv", data="y,a\n" + "1\n" * 1000 + "1,2\n")
-    assert (code, out) == (0, "1 | a:2\n")
-    assert err.count("\n") == TOLD + 2
-    assert "1,000 bad rows" in err
-
-
-def test_a_quote_that_is_not_closed_costs_one_row(csv2vw: Run) -> None:
-    data = "y,a\n1,2\n" + '3,"x\n' + "4,5\n" * 400_000
-    code, out, err = csv2vw("--label", "y", "--skip-bad", "in.csv", data=data)
-    assert (code, out.count("\n")) == (0, 400_001)
-    assert "in.csv:3: a quote in '3,\"x' is not closed" in err
-
-
-def test_a_line_without_end_is_refused_in_bounded_memory(csv2vw: Run) -> None:
-    code, out, err = csv2vw("--label", "y", "in.csv", data="y,a\n" + "x" * (2 << 20))
-    assert (code, out) == (1, "")
-    assert "line 2 is longer than" in err
-
-
-def test_a_damaged_archive_ends_the_run_after_what_came_before(csv2vw: Run) -> None:
-    Path("in.csv.gz").write_bytes(gzip.compress(b"y,a\n" + b"1,2\n" * 300_000)[:-9])
-    code, out, err = csv2vw("--label", "y", "in.csv.gz")
-    assert code == 1
-    assert out.startswith("1 | a:2\n")
-    assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--label", "z", "in.csv"), "no column 'z'; there are y, a, b"),
@@ -353,17 +229,6 @@ def test_every_option_stands_in_its_document(csv2vw: Run) -> None:
         assert f"`--{option.replace('_', '-')}" in page
 
 
-def test_a_row_from_a_pipe_comes_out_before_the_next_goes_in() -> None:
-    command = [sys.executable, "-m", "tools.csv2vw", "--label", "y", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for number in range(1, 4):
-            process.stdin.write(b"y,a\n1,0\n" if number == 1 else f"{number},0\n".encode())
-            process.stdin.flush()
-            assert process.stdout.readline() == f"{number} | a:0\n".encode()
-
-
 @pytest.mark.parametrize("grammar", [["-h", "0"], ["-h", "--", "-1"]])
 def test_the_plain_path_loads_nothing_heavy(tmp_path: Path, grammar: list[str]) -> None:
     (tmp_path / "in.csv").write_text("y,a\n1,2\n")
@@ -375,21 +240,6 @@ def test_the_plain_path_loads_nothing_heavy(tmp_path: Path, grammar: list[str]) 
     assert ran.stderr == "[]\n"
 
 
-def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.csv2vw_parts.reading_progress.SHOWN_FROM_BYTES", 0)
-    monkeypatch.setenv("TERM", "xterm")
-    path, output = tmp_path / "in.csv", tmp_path / "out"
-    path.write_text("y,a\n" + "1,2\n" * 50_000)
-    monitor, terminal = pty.openpty()
-    with os.fdopen(monitor, "rb", 0) as shown, os.fdopen(terminal, "w") as stderr, output.open("w") as stdout:
-        monkeypatch.setattr("sys.stderr", stderr)
-        monkeypatch.setattr("sys.stdout", stdout)
-        assert main(["--label", "y", str(path)]) == 0
-        stderr.flush()
-        assert b"kB" in shown.read(65536)
-    assert output.read_text() == "1 | a:2\n" * 50_000
-
-
 def test_vw_itself_hashes_the_features_meant(tmp_path: Path) -> None:
     path = tmp_path / "in.csv"
     path.write_bytes(as_csv([["y", "a b", "c|d:e", "f=g"], ["1", "x y", "p|q", "3"], ["0", "", "nan", "%"]]))
@@ -399,17 +249,3 @@ def test_vw_itself_hashes_the_features_meant(tmp_path: Path) -> None:
     learner.learn(decoded.examples)
     explained = [learner.explain(example) for example in decoded.examples]
     assert [len(found) for found in explained] == [4, 2]
-
-
-def test_memory_stays_constant_over_values_that_never_repeat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.csv2vw_parts.written_lines.TABLE_ENTRIES", 8_000)
-    monkeypatch.setattr("tools.csv2vw_parts.heads.HEADS_KEPT", 1_000)
-    path = tmp_path / "in.csv"
-    path.write_text("y,w,i,a,b\n" + "".join(f"{n / 3},{n % 999},r{n},{n}x,{n / 7}\n" for n in range(60_000)))
-    options = parsed(["--label", "y", "--weight", "w", "--id", "i", str(path)])
-    peaks = []
-    tracemalloc.start()
-    for _ in Conversion(options, BadRows(False), lambda _: None).convert([str(path)]):
-        peaks.append(tracemalloc.get_traced_memory()[1])
-    tracemalloc.stop()
-    assert peaks[-1] <= peaks[len(peaks) // 3] * 1.05

@@ -28,8 +28,6 @@ from stream_app.names import Names
 from stream_app.progressive import Progressive
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource
-from stream_app.sources.kafka import KafkaSource
-from stream_app.sources.kafka_topic import KafkaOptions
 from stream_app.sources.memory import MemorySource
 from stream_app.sources.source import Source
 from stream_app.trainer import DeadLetterBox, Identity, Parts, Trainer
@@ -147,9 +145,8 @@ def _rows(settings: Settings, traits: Traits, separator: str) -> Format:
 
 
 def _log(settings: Settings, place: str, format_: Format) -> Source:
+    _check_columns(settings)
     source = settings.source
-    if settings.events.format in ("csv", "tsv") and not settings.events.columns:
-        raise ConfigError("events.columns: required for CSV from a log, whose rows have no header")
     return EmbeddedLog(
         place,
         partitions=source.partitions,
@@ -159,14 +156,21 @@ def _log(settings: Settings, place: str, format_: Format) -> Source:
     )
 
 
+def _check_columns(settings: Settings) -> None:
+    if settings.events.format in ("csv", "tsv") and not settings.events.columns:
+        raise ConfigError(f"events.columns: required for {settings.events.format} from a stream, which has no header")
+
+
 def _file(settings: Settings, place: str, format_: Format) -> Source:
     return FileSource(place, split=format_.split)
 
 
 def _kafka(settings: Settings, place: str, format_: Format) -> Source:
+    from stream_app.sources.kafka import KafkaSource  # loads aiokafka: only users of Kafka should wait for that
+    from stream_app.sources.kafka_topic import KafkaOptions
+
+    _check_columns(settings)
     source = settings.source
-    if settings.events.format == "csv" and not settings.events.columns:
-        raise ConfigError("events.columns: required for CSV from Kafka, whose rows have no header")
     return KafkaSource(
         place,
         partitions=source.partitions,

@@ -94,6 +94,18 @@ def begun_in(store: CheckpointStore, place: str, is_resumed: bool) -> Checkpoint
     return checkpoint
 
 
+def check_schema(begun: Checkpoint, schema: dict[str, object]) -> None:
+    """Raises ConfigError where the rest of the files would be read otherwise than what was learnt of them."""
+    before, now = begun.manifest.schema, msgspec.json.decode(msgspec.json.encode(schema), type=dict[str, object])
+    different = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    if different:
+        name = "events.format" if different[0] == "events" else f"schema.{different[0]}"
+        raise ConfigError(
+            f"--resume: {name} is {now.get(different[0])!r}, but was {before.get(different[0])!r} when files "
+            "before were learnt: set it back, or begin again in an empty folder"
+        )
+
+
 async def live_from(settings: Settings, format_: Format, wanted: str | None, begun: Checkpoint | None) -> Position:
     """Where the live stream is read from after the files; once recorded, it stays. Raises ConfigError, SourceError."""
     recorded = begun.manifest.backfill.live_from if begun is not None and begun.manifest.backfill is not None else None

@@ -1,5 +1,6 @@
 """Checkpoints of a bounded run: a snapshot when it is due, written in a thread while learning goes on."""
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,8 @@ from stream_app.buried import LetterFile
 from stream_app.config import CheckpointSettings
 from stream_app.service import PAUSE_SHARE, PRUNE_PART, RETRY_S
 from stream_app.trainer import Snapshot, Trainer
+
+log = logging.getLogger(__name__)
 
 
 class Keeper:
@@ -117,8 +120,15 @@ class Keeper:
             # Only the very last flush may fail after HEAD has moved.
             if self._store.head() != checkpoint.id:
                 raise
+        self._prune()
+        return checkpoint.id
+
+    def _prune(self) -> None:
+        """What is saved stays saved where tidying up fails."""
         self._unpruned += 1
         if self._unpruned > self._settings.keep // PRUNE_PART:
             self._unpruned = 0
-            self._store.prune(self._settings.keep)
-        return checkpoint.id
+            try:
+                self._store.prune(self._settings.keep)
+            except CheckpointError as error:
+                log.warning("old checkpoints stay: %s", error)

@@ -16,7 +16,7 @@ from learners.vw import VW
 from learners.vw_command import VWCommand
 from learners.vw_lines import of_first_lines
 from stream_app import wiring
-from stream_app.backfill import BackfillRun, begun_in, letters_path, live_from
+from stream_app.backfill import BackfillRun, begun_in, check_schema, letters_path, live_from
 from stream_app.buried import BuriedLetters, LetterFile
 from stream_app.config import ConfigError, Settings
 from stream_app.history import is_live
@@ -105,6 +105,8 @@ def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     settings = wiring.with_names(settings, job.out is not None)
     trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err, letters), is_kept)
     if begun is not None:
+        if not is_finished:
+            check_schema(begun, wiring.identity(settings).schema)
         console.is_open = True
         trainer.restore(begun)
     return _Run(trainer, source, table, letters, is_finished)

@@ -238,3 +238,11 @@ def test_a_place_for_dead_letters_that_is_none_is_said_before_anything_is_learnt
     assert ran.code == 2
     assert "there is no folder" in ran.err
     assert not service.checkpoints.exists()
+
+
+def test_the_rest_of_the_files_is_not_learnt_by_another_schema(tmp_path: Path) -> None:
+    service, path = broken_off(tmp_path)
+    service.configure(schema={"drop": ["n"]})
+    ran = service.command("train", str(path), "--resume")
+    assert ran.code == 2
+    assert "schema.drop is ['n'], but was []" in ran.err

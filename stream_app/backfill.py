@@ -101,8 +101,8 @@ def check_schema(begun: Checkpoint, schema: dict[str, object]) -> None:
     if different:
         name = "events.format" if different[0] == "events" else f"schema.{different[0]}"
         raise ConfigError(
-            f"--resume: {name} is {now.get(different[0])!r}, but was {before.get(different[0])!r} when files "
-            "before were learnt: set it back, or begin again in an empty folder"
+            f"--resume: {name} is {now.get(different[0])!r}, but was {before.get(different[0])!r} when files were "
+            "learnt before: set it back, or begin again in an empty folder"
         )
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
+from formats.lines import line_blocks
 from formats.numbers import event_time, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import RowPlan, Shapes, features_of
@@ -80,7 +81,7 @@ class CsvRow:
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
         """Rows without their line ends; a quoted cell may span lines. A first row equal to the columns is a header."""
-        rows = (row for row in _rows(stream) if row)
+        rows = _rows(stream)
         for first in rows:
             row = first.removeprefix(b"\xef\xbb\xbf")
             cells = self._parse(row)
@@ -239,14 +240,22 @@ class CsvRow:
 
 
 def _rows(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines of the stream, joined where a quoted cell holds a line end."""
-    for line in stream:
-        row = line
-        if row.count(b'"') % 2:
-            for more in stream:
-                row += more
-                if more.count(b'"') % 2:
-                    break
-                if len(row) > MAX_ROW_BYTES:
-                    raise FormatError(f"a quote opened in {row[:60]!r} is not closed within {MAX_ROW_BYTES} bytes")
-        yield row.rstrip(b"\r\n")
+    """Lines of the stream that are not empty, joined where a quoted cell holds a line end."""
+    opened = b""
+    for block in line_blocks(stream):
+        cut = block.split(b"\n")
+        if not opened and b'"' not in block:
+            yield from filter(None, cut if b"\r" not in block else [line.rstrip(b"\r") for line in cut])
+            continue
+        for line in cut:
+            row = opened + b"\n" + line if opened else line
+            if (line.count(b'"') % 2 == 1) == bool(opened):
+                opened = b""
+                if row := row.rstrip(b"\r\n"):
+                    yield row
+            elif len(row) > MAX_ROW_BYTES:
+                raise FormatError(f"a quote opened in {row[:60]!r} is not closed within {MAX_ROW_BYTES} bytes")
+            else:
+                opened = row
+    if opened:
+        yield opened.rstrip(b"\r\n")

@@ -12,6 +12,9 @@ from formats.numbers import is_number_text, number, number_text, shown, written
 
 FieldType = Literal["number", "category", "boolean", "tokens"]
 
+_SURELY_SMALL = 15
+"""Digits of which fewer are never too large a number."""
+
 _TRUE = frozenset({"true", "1", "yes", "t", "y"})
 _FALSE = frozenset({"false", "0", "no", "f", "n"})
 
@@ -116,11 +119,13 @@ class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def cell(self, name: str, text: str) -> Value:
         """The value of a CSV cell: without a type, text that is written as a number is one."""
-        if self.is_missing(text):
+        if not text if self.missing is None else text in self.missing:
             return None
         field = self.fields.get(name)
         if field is not None and field.type is not None:
             return self.value(name, text)
+        if text.isdecimal() and len(text) < _SURELY_SMALL and text.isascii():
+            return float(text)
         if not is_number_text(text):
             return text
         try:

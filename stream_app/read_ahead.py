@@ -25,6 +25,8 @@ WORTH_IT_BYTES = 1 << 20
 
 _PIPE_BYTES = 1 << 20
 
+_SENT_AT_ONCE = 4
+
 
 class ReadBatch(msgspec.Struct, frozen=True):
     """Records, what they decode to, and where in the files they end."""
@@ -62,18 +64,19 @@ def _from_child(source: FileSource, format_: Format, size: int) -> Generator[Rea
         while (received := _received(receiving, child)) is not None:
             if isinstance(received, Exception):
                 raise received
-            source.place = received.place
-            yield received
+            for batch in received:
+                source.place = batch.place
+                yield _with_payloads(batch)
     finally:
         receiving.close()
         child.terminate()
         child.join()
 
 
-def _received(receiving: Connection, child: BaseProcess) -> ReadBatch | Exception | None:
-    """The next batch, the error that ended reading, or None at the end. The pipe is the child's alone to write to."""
+def _received(receiving: Connection, child: BaseProcess) -> list[ReadBatch] | Exception | None:
+    """The next batches, the error that ended reading, or None at the end. Only the child can write to the pipe."""
     try:
-        received: ReadBatch | Exception | None = pickle.loads(receiving.recv_bytes())
+        received: list[ReadBatch] | Exception | None = pickle.loads(receiving.recv_bytes())
     except EOFError as error:
         child.join()
         raise SourceError(f"the process that reads the files ended too early (exit code {child.exitcode})") from error
@@ -86,22 +89,41 @@ def _send_all(sending: Connection, receiving: Connection, source: FileSource, fo
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     receiving.close()
     with suppress(BrokenPipeError):
+        ended: Exception | None = None
+        batches: list[ReadBatch] = []
         try:
             for batch in _batches(source, format_, size):
-                sending.send_bytes(pickle.dumps(_as_columns(batch), pickle.HIGHEST_PROTOCOL))
+                batches.append(_as_columns(batch))
+                if len(batches) == _SENT_AT_ONCE:
+                    sending.send_bytes(pickle.dumps(batches, pickle.HIGHEST_PROTOCOL))
+                    batches.clear()
         except Exception as error:  # noqa: BLE001 raised again by the parent
-            sending.send_bytes(pickle.dumps(error))
-        sending.send_bytes(pickle.dumps(None))
+            ended = error
+        sending.send_bytes(pickle.dumps(batches))
+        sending.send_bytes(pickle.dumps(ended))
 
 
 def _as_columns(batch: ReadBatch) -> ReadBatch:
     """The same with its examples as columns where that is possible: far fewer objects to send."""
-    examples = batch.decoded.examples
-    if not examples or isinstance(examples, Lines) or not all(map(_is_line, examples)):
+    records, examples = batch.records, batch.decoded.examples
+    if isinstance(examples, Lines):
+        if len(records.payloads) == len(examples) and b"\n".join(records.payloads) == examples.text:
+            return msgspec.structs.replace(batch, records=msgspec.structs.replace(records, payloads=[]))
+        return batch
+    if not examples or not all(map(_is_line, examples)):
         return batch
     columns = labels_of(examples), weights_of(examples), ids_of(examples), times_of(examples)
     decoded = msgspec.structs.replace(batch.decoded, examples=Lines(text_of(examples), *columns))
     return msgspec.structs.replace(batch, decoded=decoded)
+
+
+def _with_payloads(batch: ReadBatch) -> ReadBatch:
+    """With the payloads that were left out, because they are the lines that were decoded from them."""
+    records, examples = batch.records, batch.decoded.examples
+    if records.payloads or not isinstance(examples, Lines):
+        return batch
+    payloads = examples.text.split(b"\n")
+    return msgspec.structs.replace(batch, records=msgspec.structs.replace(records, payloads=payloads))
 
 
 def _is_line(example: Example) -> bool:

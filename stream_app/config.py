@@ -43,12 +43,14 @@ class ModelSettings(_Section, frozen=True):
 class LearnerSettings(_Section, frozen=True):
     """`[learner]`: what learns. `args` are VW's own, or a river expression; the default depends on the task.
 
-    `names`: how many names of features are kept, 0 for none; `names_every`: one in how many examples is looked at.
+    `names`: how many names of features are kept, 0 for none. They are looked for in the first `names_first` examples
+    (None: as many as suit a service, or a bounded run), and in one of `names_every` after those.
     """
 
     kind: Literal["vw", "river"] = "vw"
     args: str | None = None
     names: int = 262_144
+    names_first: int | None = None
     names_every: int = 16
 
 
@@ -238,6 +240,7 @@ def _check(settings: Settings, origin: str) -> None:
     positive = {
         "learner.names": settings.learner.names >= 0,
         "learner.names_every": settings.learner.names_every >= 1,
+        "learner.names_first": (settings.learner.names_first or 0) >= 0,
         "events.dedupe_window": settings.events.dedupe_window >= 0,
         "events.max_bytes": settings.events.max_bytes > 0,
         "source.batch": 1 <= settings.source.batch <= 1024,

@@ -12,13 +12,16 @@ import numpy as np
 
 from formats.example import Example, Lines, text_of
 
-LOOKED_AT_FIRST = 16_384
-"""Examples at the beginning of which every one is looked at; afterwards one in `every`."""
+FIRST_OF_A_SERVICE = 16_384
+FIRST_OF_A_BOUNDED_RUN = 262_144
+"""Examples at the beginning of which every one is looked at, where nobody says how many."""
 
 CACHED_TOKENS = 32_768
 """Tokens that are recognised at once. A cache and nothing else: emptying it changes no result."""
 
 PENDING_DIGESTS = 4_096
+
+_NOTHING = frozenset((b"",))
 
 
 class Coverage(msgspec.Struct):
@@ -34,12 +37,13 @@ class Coverage(msgspec.Struct):
 class Names:
     """Grows with the examples learnt, to at most `most` names (0: not at all). Written by the trainer alone.
 
-    The first examples are all looked at, then one in `every`, counted from the beginning of the stream.
+    The `first` examples are all looked at, then one in `every`, counted from the beginning of the stream.
     """
 
-    def __init__(self, most: int, every: int) -> None:
+    def __init__(self, most: int, every: int, first: int = FIRST_OF_A_SERVICE) -> None:
         self._most = most
         self._every = every
+        self._first = first
         self._reset(Coverage())
 
     def see(self, examples: Sequence[Example]) -> None:
@@ -56,11 +60,12 @@ class Names:
         by_namespace: dict[bytes, list[bytes]] = {}
         for namespace, _, rest in found:
             by_namespace.setdefault(namespace, []).append(rest)
-        cached = self._cached
-        if not all(
-            namespace in cached and cached[namespace].issuperset(b" ".join(rests).split(b" "))
-            for namespace, rests in by_namespace.items()
-        ):
+        new = {namespace: self._unmet(namespace, rests) for namespace, rests in by_namespace.items()}
+        namespaces = [namespace for namespace, tokens in new.items() if tokens]
+        has_room = self.coverage.names + max(map(len, new.values()), default=0) <= self._most
+        if len(namespaces) == 1 and has_room:
+            self._meet(namespaces[0], new[namespaces[0]])
+        elif namespaces:  # several at once: in the order of the lines; and what is left out is counted by line
             for namespace, _, rest in found:
                 self._meet(namespace, rest.split(b" "))
 
@@ -91,19 +96,23 @@ class Names:
 
     def _chosen(self, first: int, count: int) -> Sequence[int]:
         """Which of `count` examples to look at, of which the first is the stream's number `first`."""
-        at_first = min(max(LOOKED_AT_FIRST - first, 0), count)
+        at_first = min(max(self._first - first, 0), count)
         if at_first == count or self._every == 1:
             return range(count)
         sampled = range(at_first + -(first + at_first) % self._every, count, self._every)
         return [*range(at_first), *sampled] if at_first else sampled
+
+    def _unmet(self, namespace: bytes, rests: list[bytes]) -> list[bytes]:
+        """The tokens that are not remembered, each once, in the order in which they come first."""
+        cached = self._cached.get(namespace, _NOTHING)
+        tokens = dict.fromkeys(b" ".join(rests).split(b" "))
+        return [] if cached.issuperset(tokens) else [token for token in tokens if token not in cached]
 
     def _meet(self, namespace: bytes, tokens: list[bytes]) -> None:
         if self._cached_tokens > CACHED_TOKENS:
             self._cached.clear()
             self._cached_tokens = 0
         cached = self._cached.setdefault(namespace, {b""})
-        if cached.issuperset(tokens):
-            return
         for token in tokens:
             if token not in cached:
                 name = token.partition(b":")[0]

@@ -24,7 +24,7 @@ from learners.vw import VW
 from stream_app.config import ConfigError, Settings, Task, replaced
 from stream_app.dead_letters import DeadLetters
 from stream_app.dedupe import DedupeWindow
-from stream_app.names import Names
+from stream_app.names import FIRST_OF_A_BOUNDED_RUN, FIRST_OF_A_SERVICE, Names
 from stream_app.progressive import Progressive
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource
@@ -60,13 +60,17 @@ def build_trainer(
     """A trainer at the very beginning; see Trainer for `is_kept`."""
     progressive = Progressive(settings.model.task, settings.progressive.window, settings.progressive.fading)
     dedupe = DedupeWindow(settings.events.dedupe_window)
-    names = Names(settings.learner.names if learner.traits.reads == "text" else 0, settings.learner.names_every)
+    wanted = settings.learner
+    first = FIRST_OF_A_SERVICE if wanted.names_first is None else wanted.names_first
+    names = Names(wanted.names if learner.traits.reads == "text" else 0, wanted.names_every, first)
     return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters, names), identity(settings), is_kept)
 
 
 def with_names(settings: Settings, is_kept: bool) -> Settings:
-    """For a bounded run: names from every example where the model is kept, none where it is thrown away."""
-    return replaced(settings, "learner", names=settings.learner.names if is_kept else 0, names_every=1)
+    """For a bounded run: names from more examples than in a service; none where the model is thrown away."""
+    wanted = settings.learner
+    first = FIRST_OF_A_BOUNDED_RUN if wanted.names_first is None else wanted.names_first
+    return replaced(settings, "learner", names=wanted.names if is_kept else 0, names_first=first)
 
 
 def build_source(settings: Settings, format_: Format) -> Source:

@@ -1,6 +1,6 @@
 """The dictionary of names: a function of the examples learnt, wherever the stream was cut, and bounded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -33,8 +33,14 @@ def line(number: int) -> bytes:
     )
 
 
-def trainer(most: int = 1000, every: int = 1) -> Trainer:
-    tree = config.of({"learner": {"names": most, "names_every": every}, "events": {"format": "vw"}})
+def plain_line(number: int) -> bytes:
+    """One namespace, some names that repeat and some of this line alone."""
+    return b"1 |f a=%d b:%d.5 plain%d c" % (number % 7, number, number // 3)
+
+
+def trainer(most: int = 1000, every: int = 1, first: int = 16_384) -> Trainer:
+    learner_settings = {"names": most, "names_every": every, "names_first": first}
+    tree = config.of({"learner": learner_settings, "events": {"format": "vw"}})
     learner = wiring.build_learner(tree)
     return wiring.build_trainer(tree, learner, wiring.build_format(tree, learner.traits), Letters())
 
@@ -54,13 +60,13 @@ def example(text: bytes) -> Example:
     return Example(1.0, 1.0, text)
 
 
-def seen(texts: Sequence[bytes], most: int = 1000, every: int = 1) -> Names:
-    dictionary = Names(most, every)
+def seen(texts: Sequence[bytes], most: int = 1000, every: int = 1, first: int = 16_384) -> Names:
+    dictionary = Names(most, every, first)
     dictionary.see([example(text) for text in texts])
     return dictionary
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     cuts=st.lists(st.tuples(st.integers(1, 200), st.booleans(), st.integers(0, 3)), min_size=1, max_size=30),
     most=st.sampled_from([0, 5, 60, 1000]),
@@ -68,19 +74,25 @@ def seen(texts: Sequence[bytes], most: int = 1000, every: int = 1) -> Names:
     first=st.sampled_from([0, 100, 16_384]),
     cached=st.sampled_from([3, 32_768]),
     pending=st.sampled_from([1, 10, 4096]),
+    written=st.sampled_from([line, plain_line]),
 )
 def test_a_trainer_restarted_anywhere_has_the_names_of_one_that_never_was(
-    cuts: list[tuple[int, bool, int]], most: int, every: int, first: int, cached: int, pending: int
+    cuts: list[tuple[int, bool, int]],
+    most: int,
+    every: int,
+    first: int,
+    cached: int,
+    pending: int,
+    written: Callable[[int], bytes],
 ) -> None:
-    payloads = [line(number) for number in range(400)]
+    payloads = [written(number) for number in range(400)]
     payloads[50:50] = [b"no bar", b"1 |f a:nan"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(names, "LOOKED_AT_FIRST", first)
-        never = trainer(most, every)
+        never = trainer(most, every, first)
         learn(never, payloads)
         patch.setattr(names, "CACHED_TOKENS", cached)
         patch.setattr(names, "PENDING_DIGESTS", pending)
-        living = trainer(most, every)
+        living = trainer(most, every, first)
         place = 0
         for size, is_restarted, predicted in [*cuts, (len(payloads), True, 0)]:
             learn(living, payloads[place : place + size])
@@ -90,7 +102,7 @@ def test_a_trainer_restarted_anywhere_has_the_names_of_one_that_never_was(
                 living.parts.learner.predict(asked)
             if is_restarted:
                 checkpoint = saved(living)
-                living = trainer(most, every)
+                living = trainer(most, every, first)
                 living.restore(checkpoint)
     assert saved(living).blobs["names"] == saved(never).blobs["names"]
 
@@ -114,9 +126,8 @@ def test_a_full_dictionary_keeps_what_it_has_and_counts_what_it_leaves_out() -> 
     assert coverage(dictionary.state()) == names.Coverage(names=2, examples=2, looked_at=2, left_out=4)
 
 
-def test_after_the_first_examples_one_in_so_many_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "LOOKED_AT_FIRST", 10)
-    dictionary = seen([b"|f x%d" % number for number in range(40)], every=8)
+def test_after_the_first_examples_one_in_so_many_is_looked_at() -> None:
+    dictionary = seen([b"|f x%d" % number for number in range(40)], every=8, first=10)
     found = [int(name[1:]) for _, name in pairs(dictionary.state())]
     assert found == [*range(10), 16, 24, 32]
     assert dictionary.coverage.looked_at == 13
@@ -146,7 +157,12 @@ def test_a_blob_that_is_no_dictionary_is_refused() -> None:
         Names(5, 1).restore(b"junk\nf a\n")
 
 
-def test_a_bounded_run_looks_at_every_example_where_the_model_is_kept_and_at_none_where_it_is_not() -> None:
+def test_a_bounded_run_looks_at_more_examples_where_the_model_is_kept_and_at_none_where_it_is_not() -> None:
     tree = config.of({})
-    assert wiring.with_names(tree, True).learner == msgspec.structs.replace(tree.learner, names_every=1)
+    assert wiring.with_names(tree, True).learner == msgspec.structs.replace(tree.learner, names_first=262_144)
     assert wiring.with_names(tree, False).learner.names == 0
+
+
+def test_a_bounded_run_looks_at_as_many_examples_as_one_says() -> None:
+    tree = config.of({"learner": {"names_first": 7}})
+    assert wiring.with_names(tree, True).learner.names_first == 7

@@ -44,7 +44,7 @@ class BackfillRun:
 
     def learnt(self) -> None:
         """Call it after records were learnt: takes a checkpoint where one is due."""
-        if self._keeper.is_due():
+        if self._keeper.due() is not None:
             self._describe()
             self._keeper.begin("on the way")
 

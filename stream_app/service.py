@@ -4,43 +4,31 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, aclosing, suppress
 from pathlib import Path
 
 import msgspec
 
-from checkpoints.checkpoint import Checkpoint, Note
 from checkpoints.errors import CheckpointError, CheckpointMissing, HeadMoved
-from checkpoints.lineage import lineage, resolve
+from checkpoints.lineage import resolve
 from checkpoints.manifest import Hole
 from stream_app import wiring
 from stream_app.config import Settings
-from stream_app.history import check_live, is_live, is_seam
+from stream_app.history import check_live, is_seam
 from stream_app.journal import Journal
+from stream_app.keeping import RETRY_S, Keeper, LiveKeeper
 from stream_app.remembered import RememberedEvents
 from stream_app.serving import Serving
 from stream_app.sources.owner import hold
-from stream_app.sources.source import Order, Position, Records, SourceError
+from stream_app.sources.source import Order, Position, Records
 
 log = logging.getLogger(__name__)
-
-PRUNE_PART = 4
-"""Checkpoints are pruned when a quarter more than are to be kept may be there: looking through them takes a while."""
 
 PASSES = 3
 """Passes of the event loop between two micro-batches; it takes so many until a request is known to be under way."""
 
 MOST_PASSES = 10
 """The same while requests are under way."""
-
-PAUSE_SHARE = 200.0
-"""Checkpoints by number of events pause learning for at most a two-hundredth of the time, however fast events come."""
-
-RETRY_S = 5.0
-"""How long to wait after a checkpoint that could not be saved."""
-NEVER = -1
-"""In place of a number of records: what is learnt is in no checkpoint yet."""
 
 
 class ServiceError(Exception):
@@ -76,7 +64,7 @@ class Service:
             self.trainer = wiring.build_trainer(settings, learner, format_, self.dead_letters)
             self._rollback: str | None = None
             self._is_at_seam = False
-            self._head = self._restore()
+            head = self._restore()
             self._journal = Journal(state / "order.journal")
             opened.callback(self._journal.close)
             self._remembered = RememberedEvents(
@@ -84,22 +72,20 @@ class Service:
             )
             opened.callback(self._remembered.close)
             self.source = wiring.build_source(settings, format_)
+            keeper = Keeper(self.trainer, self.store, settings.checkpoints, head)
+            opened.callback(keeper.close)
             self._opened = opened.pop_all()
+        has_retention = settings.source.retain_s is not None or settings.source.retain_bytes is not None
+        self._keeper = LiveKeeper(keeper, self._journal, self.source if has_retention else None)
         self.serving = Serving(self.trainer, self.source, self._remembered, settings.events.max_bytes)
         self.requests_under_way = 0
         self.streams_open = 0
         self._is_running = False
-        self.checkpoint_error: str | None = None
         self._turn = asyncio.Lock()
         self._woken = asyncio.Event()
         self.is_stopping = False
         self._is_rewound = False
-        self._unpruned = 0
-        self._pause_s = 0.0
-        self._saving: asyncio.Task[str] | None = None
-        self._saving_at: Position = {}
-        self._started_at = self._saved_at = time.monotonic()
-        self._saved_records = self.trainer.counts.records
+        self._started_at = time.monotonic()
 
     @property
     def lag(self) -> int:
@@ -115,8 +101,8 @@ class Service:
             "name": self.settings.model.name,
             "task": self.settings.model.task,
             "model": trainer.live_id,
-            "checkpoint": self._head,
-            "checkpoint_error": self.checkpoint_error,
+            "checkpoint": self._keeper.head,
+            "checkpoint_error": self._keeper.error,
             "ready": not self.problems(),
             "position": {str(part): offset for part, offset in sorted(trainer.position.items())},
             "lag": self.lag,
@@ -136,8 +122,8 @@ class Service:
         nan = self.trainer.parts.learner.nan_predictions
         if nan:
             problems.append(f"{nan} predictions were not finite: the learner has diverged; roll back")
-        if self.checkpoint_error is not None:
-            problems.append(f"the last checkpoint was not saved: {self.checkpoint_error}")
+        if self._keeper.error is not None:
+            problems.append(f"the last checkpoint was not saved: {self._keeper.error}")
         problems += [problem for kept in (self._remembered, self.dead_letters) if (problem := kept.problem) is not None]
         return problems
 
@@ -154,7 +140,7 @@ class Service:
                         if self.is_stopping or self._is_rewound:
                             break
                         await self._learn(records)
-                        await self._save_if_due()
+                        await self._keeper.save_if_due()
                 else:
                     await self._rest()
 
@@ -167,10 +153,10 @@ class Service:
         """Take a last checkpoint if anything was learnt since, and let go of everything."""
         try:
             async with self._turn:
-                if self.trainer.is_whole and (self._head is not None or self.trainer.counts.records):
-                    await self._save(why)
+                if self.trainer.is_whole and (self._keeper.head is not None or self.trainer.counts.records):
+                    await self._keeper.save(why)
                 else:
-                    await self._settle()
+                    await self._keeper.settle()
         finally:
             await self.source.close()
             self._opened.close()
@@ -178,7 +164,7 @@ class Service:
     async def checkpoint(self, why: str = "on demand") -> str:
         """Take a checkpoint now; returns its id. Raises CheckpointError where it cannot be saved."""
         async with self._turn:
-            return await self._save(why)
+            return await self._keeper.save(why)
 
     async def rollback(self, wanted: Rollback) -> str:
         """Take the model of an older checkpoint; returns the id of the checkpoint that records it.
@@ -209,7 +195,7 @@ class Service:
             self._journal.rewind(self.trainer.position, self._rollback)
         self._rollback = None
         order = self._journal.order_after(self.trainer.position)
-        if self._journal.is_new and self._head is not None and not self._is_at_seam and self.lag:
+        if self._journal.is_new and self._keeper.head is not None and not self._is_at_seam and self.lag:
             self.trainer.order_is_lost()
         return order
 
@@ -235,99 +221,16 @@ class Service:
             self._woken.clear()
             try:
                 async with self._turn:
-                    await self._save("end of the source")
+                    await self._keeper.save("end of the source")
             except HeadMoved:
                 raise
             except CheckpointError:
                 log.debug("tried again in %g s", RETRY_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), RETRY_S if self.checkpoint_error is not None else None)
-
-    async def _save_if_due(self) -> None:
-        if self._saving is not None:
-            if self._saving.done():
-                await self._settle()
-            return
-        new = self.trainer.counts.records - self._saved_records
-        age_s = time.monotonic() - self._saved_at
-        settings = self.settings.checkpoints
-        if self.checkpoint_error is not None:
-            if age_s >= RETRY_S:
-                self._begin_save("tried again")
-        elif new >= settings.every_events and age_s >= self._pause_s:
-            self._begin_save(f"every {settings.every_events} events")
-        elif new and age_s >= settings.every_s:
-            self._begin_save(f"every {settings.every_s:g} s")
-
-    def _begin_save(self, why: str) -> None:
-        """Take a snapshot now; write it while learning goes on."""
-        began_at = time.monotonic()
-        snapshot = self.trainer.snapshot()
-        self._saved_records = self.trainer.counts.records
-        self._saved_at = time.monotonic()
-        self._pause_s = (self._saved_at - began_at) * PAUSE_SHARE
-        self._saving_at = dict(self.trainer.position)
-        self._saving = asyncio.create_task(asyncio.to_thread(self._write, snapshot.checkpoint, why, self._head))
-
-    def _write(self, checkpoint_of: Callable[[], Checkpoint], why: str, head: str | None) -> str:
-        """In a thread: everything that touches the disk. What is saved stays saved where tidying up fails."""
-        checkpoint = checkpoint_of()
-        note = Note.now(why, checkpoint.manifest.versions["weir"])
-        try:
-            model_id = self.store.save(checkpoint, note, head)
-        except HeadMoved:
-            raise
-        except CheckpointError as error:
-            # Only the very last flush may fail after HEAD has moved.
-            if self.store.head() != checkpoint.id:
-                raise
-            model_id = checkpoint.id
-            log.warning("checkpoint %s is saved, but: %s", model_id, error)
-        keep = self.settings.checkpoints.keep
-        self._unpruned += 1
-        if self._unpruned > keep // PRUNE_PART:
-            self._unpruned = 0
-            try:
-                self.store.prune(keep, [summary.id for summary in self.store.list()[:keep]])
-            except CheckpointError as error:
-                log.warning("old checkpoints stay: %s", error)
-        return model_id
-
-    async def _settle(self) -> None:
-        """Wait for the checkpoint being written, if any. A failure is kept for /status and tried again later."""
-        if self._saving is None:
-            return
-        try:
-            # Shielded: where the one who waits is cancelled, the thread goes on, and the next one hears the outcome.
-            self._head = await asyncio.shield(self._saving)
-        except CheckpointError as error:
-            self._saving = None
-            self.trainer.settle(None)
-            self._saved_records = NEVER
-            self.checkpoint_error = str(error)
-            log.error("%s", error)
-            if isinstance(error, HeadMoved):
-                raise
-            return
-        self._saving = None
-        self.trainer.settle(self._head)
-        self.checkpoint_error = None
-        self._journal.forget(self._saving_at)
-        self._release()
-        log.info("checkpoint %s", self._head)
-
-    async def _save(self, why: str) -> str:
-        """Take a checkpoint and wait until it is durable. Where nothing was learnt since, it is the last one."""
-        await self._settle()
-        if self._head is None or self.trainer.counts.records != self._saved_records:
-            self._begin_save(why)
-            await self._settle()
-        if self._head is None or self.checkpoint_error is not None:
-            raise CheckpointError(self.checkpoint_error or "checkpoint not saved")
-        return self._head
+                await asyncio.wait_for(self._woken.wait(), RETRY_S if self._keeper.error is not None else None)
 
     async def _roll_back(self, wanted: Rollback) -> str:
-        await self._settle()
+        await self._keeper.settle()
         model_id = await self.named(wanted.id)
         checkpoint = await asyncio.to_thread(self.store.load, model_id)
         check_live(checkpoint)
@@ -336,15 +239,11 @@ class Service:
             await self._check_readable(checkpoint.manifest.position)
         else:
             rolled_back = self.trainer.skipped_to_here(checkpoint)
-        self._head = await asyncio.to_thread(self._write, lambda: rolled_back, f"rollback to {model_id}", self._head)
-        self.trainer.restore(rolled_back)
-        self._rollback = self._head
-        self._saved_records, self._saved_at = self.trainer.counts.records, time.monotonic()
-        self.checkpoint_error = None
+        self._rollback = recorded = await self._keeper.become(rolled_back, f"rollback to {model_id}")
         self._is_rewound = True
         self._woken.set()
         log.info("rolled back to %s, at %s", model_id, self.trainer.live_id)
-        return self._head
+        return recorded
 
     async def named(self, prefix: str) -> str:
         """The id that a prefix names. Raises CheckpointMissing, or ServiceError where it is no prefix or ambiguous."""
@@ -371,15 +270,3 @@ class Service:
             self._is_at_seam = is_seam(checkpoint.manifest)
             log.info("restored %s at %s", head, self.trainer.live_id)
         return head
-
-    def _release(self) -> None:
-        """Retention may forget what no kept checkpoint of this lineage would read again."""
-        if self.settings.source.retain_s is None and self.settings.source.retain_bytes is None:
-            return
-        try:
-            line = lineage(self._head, self.store.list())
-            kept = [manifest for summary in line if (manifest := summary.manifest) is not None and is_live(manifest)]
-            if kept:
-                self.source.release(kept[-1].position)
-        except (CheckpointError, SourceError) as error:
-            log.warning("old records stay: %s", error)

@@ -68,7 +68,8 @@ async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: 
     if store is not None and not run.is_finished:
         settings = job.settings
         seam = await live_from(settings, trainer.parts.format, job.live_from, begun)
-        keeper = Keeper(trainer, store, settings.checkpoints, begun, run.letters)
+        head = begun.id if begun is not None else None
+        keeper = Keeper(trainer, store, settings.checkpoints, head, run.letters)
         backfill = BackfillRun(trainer, run.source, keeper, seam)
     table.begin(trainer, job.predictions)
     learnt_before = trainer.counts.records

@@ -1,31 +1,27 @@
-"""Vowpal Wabbit as a learner, on the fast path of its Python binding. The only file that knows vowpalwabbit.
+"""Vowpal Wabbit as a learner, on the fast path of its Python binding, which only the files `vw*.py` know.
 
 The binding's own wrapper costs 5 us an example, so this calls `pylibvw` directly (version pinned): text of a whole
 micro-batch is parsed at once, then each example is learnt, read and finished. An example is finished exactly once.
 """
 
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pylibvw
 
 from formats.example import Example, LabelKind, text_of
-from formats.vw_text import Section, sections, unescape
 from learners import vw_weights
 from learners.learner import Answer, Audit, Column, Contribution, LearnerError, Learnt, Name, Rejected, Traits, Weights
 from learners.vw_arguments import VWArguments
 from learners.vw_bounds import Bounds
+from learners.vw_console import Console, VWLog
+from learners.vw_explanation import contributions
 from learners.vw_groups import GroupKind, crash_reason, without_outcome
+from learners.vw_predictions import Reading, classes
+from learners.vw_state import copy_of, model_file, readable, state_of
 
-Console = Callable[[str], None]
-"""Takes what VW itself would print: its header, progressive table, warnings and summary, in pieces of any size."""
-
-_CONSTANT = 11650396
-_MODEL_DIR = "/dev/shm"
 # These draw random numbers when they predict, and VW's model holds where the sequence stands.
 _DRAWING = frozenset(["cb_sample", "search_task", "cbzo", "emt", "automl"])
 # One of these that is deleted spoils the memory of the process, so it is kept.
@@ -57,8 +53,8 @@ class VW:
         # VW ends a pass only over a source of its own: an empty one.
         self._reports = [*reports, "-d", os.devnull] if self._is_bounded else []
         self._bounds = Bounds.of(self._arguments)
-        self._log = _Log(console)
-        self._silence = _Log(None)
+        self._log = VWLog(console)
+        self._silence = VWLog(None)
         self._reductions: set[str] = set()
         self._kept: list[Any] = []
         self._open([])
@@ -74,27 +70,12 @@ class VW:
             return Learnt(np.empty(0), np.empty(0))
         if self.traits.is_multiline:
             return self._learn_groups(examples)
-        if self.traits.label_kind != "number" or not self._is_number:
+        if self.traits.label_kind != "number" or not self._reading.is_number:
             return self._learn_counted(examples)
         parsed = self._vw._parse(text_of(examples))
         if len(parsed) != len(examples):
             raise LearnerError(f"VW read {len(parsed)} examples from {len(examples)} lines: {examples[0].text[:80]!r}")
-        vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example
-        if not self.is_scored:
-            for example in parsed:
-                learn(vw, example)
-                finish(vw, example)
-            nothing = np.full(len(parsed), np.nan)
-            return Learnt(nothing, nothing)
-        prediction, loss = self._read, pylibvw.example.get_loss
-        predictions: list[float] = []
-        losses: list[float] = []
-        for example in parsed:
-            learn(vw, example)
-            predictions.append(prediction(example))
-            losses.append(loss(example))
-            finish(vw, example)
-        return Learnt(np.array(predictions, np.float64), np.array(losses, np.float64))
+        return self._learn_scored(parsed) if self.is_scored else self._learn_unscored(parsed)
 
     def predict(self, example: Example) -> Answer:
         try:
@@ -103,7 +84,8 @@ class VW:
             raise LearnerError(f"VW: {error}") from error
 
     def _predicted(self, example: Example) -> Answer:
-        if self._answer is None:
+        answer = self._reading.answer
+        if answer is None:
             raise LearnerError(f"predictions of VW with {self._arguments} cannot be served: nothing can read them")
         if "sample_pdf" in self._reductions:
             raise LearnerError(
@@ -115,17 +97,16 @@ class VW:
         if not self.traits.is_multiline:
             line = pylibvw.example(vw, self._label_type, _unlabelled(example.text))
             vw.predict(line)
-            return self._answer(line)
+            return answer(line)
         texts = without_outcome(self._group_kind, example.text)
         reason = crash_reason(self._group_kind, b"\n".join(texts))
         if reason is not None:
             raise LearnerError(reason)
         lines = [pylibvw.example(vw, self._label_type, text) for text in texts]
         vw.predict_multi(lines)
-        if self._is_class:
-            classes = [float(pylibvw.example.get_multiclass_prediction(line)) for line in lines]
-            return max(classes) if self._group_kind == "cost" else classes
-        return self._answer(lines[0])
+        if self._reading.is_class:
+            return max(classes(lines)) if self._group_kind == "cost" else classes(lines)
+        return answer(lines[0])
 
     def _predictor(self) -> Any:
         """What predicts: a copy of the learner as it is now, where to predict is to draw from VW's random numbers."""
@@ -133,11 +114,7 @@ class VW:
             return self._vw
         learnt = self._vw.get_weighted_examples(), self._vw.get_sum_loss()
         if self._copy is None or self._copied != learnt:
-            with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
-                path = Path(folder, "model")
-                self._vw.save(str(path))
-                command = [*self._arguments.for_restore(), "-i", str(path)]
-                self._copy = pylibvw.vw(command, self._silence.binding)
+            self._copy = copy_of(self._vw, self._arguments.for_restore(), self._silence)
             self._copied = learnt
         return self._copy
 
@@ -151,37 +128,26 @@ class VW:
         return np.clip(predictions, 0.0, 1.0)
 
     def state(self) -> bytes:
-        with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
-            path = Path(folder, "model")
-            self._vw.save(str(path))
-            return path.read_bytes()
+        return state_of(self._vw)
 
     def restore(self, state: bytes) -> None:
-        with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
-            path = Path(folder, "model")
-            path.write_bytes(state)
+        with model_file(state) as path:
             self._open(["--preserve_performance_counters", "-i", str(path)])
 
     def explain(self, example: Example) -> list[Contribution]:
         """Weight times value of every feature of a linear model, and what is left of the raw score as one row."""
-        if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
+        if self.traits.is_multiline or not self._reading.is_score:
             raise LearnerError("only a VW learner with a single scalar score can be explained")
         line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
         self._vw.predict(line)
-        rows = [row for section in sections(example.text) for row in self._contributions(section)]
-        if "--noconstant" not in self._arguments.options:
-            bias = float(self._vw.get_weight(_CONSTANT & (self._vw.num_weights() - 1), 0))
-            rows.append(Contribution("Constant", 1.0, bias, bias))
-        rest = line.get_partial_prediction() - sum(row.contribution for row in rows)
-        if abs(rest) > 1e-6:
-            rows.append(Contribution("(interactions)", 1.0, rest, rest))
-        return sorted(rows, key=lambda row: -abs(row.contribution))
+        has_constant = "--noconstant" not in self._arguments.options
+        return contributions(self._vw, example.text, line.get_partial_prediction(), has_constant)
 
     def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
         return vw_weights.weights(self._model(), names, examples)
 
     def audit(self, examples: Iterable[Example]) -> Iterator[Audit]:
-        if self.traits.is_multiline or self._read is not pylibvw.example.get_simplelabel_prediction:
+        if self.traits.is_multiline or not self._reading.is_score:
             raise LearnerError("audit: only a VW learner with a single scalar score can be audited")
         auditor = vw_weights.Auditor(self._model())
         for example in examples:
@@ -197,18 +163,10 @@ class VW:
 
     def _model(self) -> vw_weights.VWModel:
         vw = self._vw
+        text = readable(self.state(), self._arguments.for_restore())
         return vw_weights.VWModel(
-            vw.get_arguments(), self._readable(), self._hashed, vw.get_weight, vw.num_weights(), vw.get_stride()
+            vw.get_arguments(), text, self._hashed, vw.get_weight, vw.num_weights(), vw.get_stride()
         )
-
-    def _readable(self) -> str:
-        """VW's own readable model: written by another VW that has the same state and learns nothing."""
-        with tempfile.TemporaryDirectory(dir=_model_dir()) as folder:
-            path, readable = Path(folder, "model"), Path(folder, "readable")
-            path.write_bytes(self.state())
-            extra = ["--preserve_performance_counters", "-i", str(path), "--readable_model", str(readable)]
-            pylibvw.vw([*self._arguments.for_restore(), *extra], _Log(None).binding).finish()
-            return readable.read_text(errors="surrogateescape")
 
     def _hashed(self, line: bytes) -> vw_weights.Hashed:
         example = pylibvw.example(self._vw, self._label_type, _unlabelled(line))
@@ -236,9 +194,7 @@ class VW:
         self._group_kind = _GROUP_KINDS.get(self._label_type, "other")
         self._reductions = set(self._vw.get_enabled_learners())
         self._copy = None
-        self._read, self._answer = _readers(self._vw._get_prediction_type(), self._label_type)
-        self._is_class = self._vw._get_prediction_type() == pylibvw.vw.pMULTICLASS
-        self._is_number = self._vw._get_prediction_type() in (pylibvw.vw.pSCALAR, pylibvw.vw.pPROB)
+        self._reading = Reading.of(self._vw._get_prediction_type(), self._label_type)
         self._loss = self._arguments.value("--loss_function", "squared")
         link = self._arguments.value("--link", "identity")
         self._is_probability = link == "logistic"
@@ -257,9 +213,30 @@ class VW:
             is_multiline=bool(self._vw._is_multiline()),
         )
 
+    def _learn_scored(self, parsed: Sequence[Any]) -> Learnt:
+        vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example
+        prediction, loss = self._reading.number, pylibvw.example.get_loss
+        predictions: list[float] = []
+        losses: list[float] = []
+        for example in parsed:
+            learn(vw, example)
+            predictions.append(prediction(example))
+            losses.append(loss(example))
+            finish(vw, example)
+        return Learnt(np.array(predictions, np.float64), np.array(losses, np.float64))
+
+    def _learn_unscored(self, parsed: Sequence[Any]) -> Learnt:
+        vw, learn, finish = self._vw, pylibvw.vw.learn, pylibvw.vw._finish_example
+        for example in parsed:
+            learn(vw, example)
+            finish(vw, example)
+        nothing = np.full(len(parsed), np.nan)
+        return Learnt(nothing, nothing)
+
     def _learn_counted(self, examples: Sequence[Example]) -> Learnt:
-        """The same for label kinds whose labels VW may refuse, and whose loss is known only as growth of VW's sum."""
+        """For label kinds whose labels VW may refuse, and whose loss is known only as growth of VW's sum."""
         predictions, losses, rejected = _columns(len(examples))
+        prediction = self._reading.number
         for index, row in enumerate(examples):
             before = self._vw.get_sum_loss()
             reason = self._bounds.reason(row.text) if self._bounds is not None else None
@@ -272,7 +249,7 @@ class VW:
             except RuntimeError as error:
                 rejected.append(Rejected(index, f"VW: {error}"))
                 continue
-            predictions[index] = self._read(example)
+            predictions[index] = prediction(example)
             self._vw._finish_example(example)
             losses[index] = self._vw.get_sum_loss() - before
         return Learnt(predictions, losses, rejected)
@@ -291,37 +268,10 @@ class VW:
             except RuntimeError as error:
                 rejected.append(Rejected(index, f"VW: {error}"))
                 continue
-            predictions[index] = max(map(self._read, lines)) if self._is_class else self._read(lines[0])
+            predictions[index] = self._reading.number_of_group(lines)
             self._vw._finish_example_multi_ex(lines)
             losses[index] = self._vw.get_sum_loss() - before
         return Learnt(predictions, losses, rejected)
-
-    def _contributions(self, section: Section) -> list[Contribution]:
-        space = self._vw.hash_space(section.namespace.encode(errors="surrogateescape") or b" ")
-        rows = []
-        for name, value in section.features:
-            index = self._vw.hash_feature(name.encode(errors="surrogateescape"), space)
-            weight = float(self._vw.get_weight(index, 0))
-            label = unescape(f"{section.namespace}^{name}" if section.namespace else name)
-            shown = label.encode(errors="surrogateescape").decode(errors="replace")
-            rows.append(Contribution(shown, value, weight, weight * value))
-        return rows
-
-
-class _Log:
-    """What VW says: passed on to a console if there is one, else forgotten but for what must be known."""
-
-    def __init__(self, console: Console | None) -> None:
-        self._console = console
-        self.nan_predictions = 0
-        self.binding = pylibvw.vw_log(self)
-
-    def log(self, message: str) -> None:
-        """Called by the binding, for all of VW's channels."""
-        if "NAN prediction" in message:
-            self.nan_predictions += 1
-        if self._console is not None:
-            self._console(message)
 
 
 def _label_kind(label_type: int) -> LabelKind:
@@ -333,56 +283,9 @@ def _label_kind(label_type: int) -> LabelKind:
     return kinds.get(label_type, "text")
 
 
-def _readers(prediction_type: int, label_type: int) -> tuple[Callable[[Any], float], Callable[[Any], Answer] | None]:
-    """How a prediction is read: as one number for the metrics, and as it is served, if it can be."""
-    vw, example = pylibvw.vw, pylibvw.example
-    single: dict[int, Callable[[Any], float]] = {
-        vw.pSCALAR: example.get_simplelabel_prediction,
-        vw.pMULTICLASS: example.get_multiclass_prediction,
-        vw.pPROB: example.get_prob,
-    }
-    if prediction_type in single:
-        return single[prediction_type], single[prediction_type]
-    lists: dict[int, Callable[[Any], list[float]]] = {
-        vw.pSCALARS: example.get_scalars,
-        vw.pACTION_SCORES: example.get_action_scores,
-        vw.pACTION_PROBS: example.get_action_scores,
-        vw.pMULTILABELS: example.get_multilabel_predictions,
-    }
-    pairs: dict[int, Callable[[Any], Answer]] = {
-        vw.pPDF: _stretches,
-        vw.pDECISION_SCORES: _slots,
-    }
-    read = lists.get(prediction_type)
-    # Where actions are classes, the binding writes their scores beyond its memory.
-    are_classes = label_type in (vw.lCostSensitive, vw.lMulticlass)
-    if read is None or (are_classes and prediction_type in (vw.pACTION_SCORES, vw.pACTION_PROBS)):
-        return (lambda _: 0.0), pairs.get(prediction_type)
-    best = min if prediction_type == vw.pACTION_SCORES else max
-    return (lambda line: _best(read(line), best)), (lambda line: [float(value) for value in read(line)])
-
-
-def _stretches(line: Any) -> Answer:
-    return [[float(number) for number in stretch] for stretch in pylibvw.example.get_pdf(line)]
-
-
-def _slots(line: Any) -> Answer:
-    slots = pylibvw.example.get_decision_scores(line)
-    return [[[float(action), float(score)] for action, score in slot] for slot in slots]
-
-
-def _best(values: list[float], best: Callable[[list[float]], float]) -> float:
-    """The 1-based action or class that a list of scores stands for; 0 if the list is empty."""
-    return float(values.index(best(values)) + 1) if values else 0.0
-
-
 def _columns(n: int) -> tuple[Column, Column, list[Rejected]]:
     return np.full(n, np.nan), np.full(n, np.nan), []
 
 
 def _unlabelled(line: bytes) -> bytes:
     return b"|" + line.partition(b"|")[2]
-
-
-def _model_dir() -> str | None:
-    return _MODEL_DIR if os.access(_MODEL_DIR, os.W_OK) else None

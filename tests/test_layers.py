@@ -19,8 +19,8 @@ MAY_IMPORT = {
 
 ONLY_IN = {
     "aiohttp": "stream_app/http/",
-    "vowpalwabbit": "learners/vw.py",
-    "pylibvw": "learners/vw.py",
+    "vowpalwabbit": "learners/vw",
+    "pylibvw": "learners/vw",
     "river": "learners/river.py",
     "aiokafka": "stream_app/sources/kafka",
     "faust": "stream_app/faust_app.py",

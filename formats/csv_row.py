@@ -4,29 +4,22 @@ Rows that are plain (no quotes, as many cells as there are columns) are decoded 
 other block of rows goes through `CsvRow._example`, which is the definition of what a row becomes.
 """
 
-import codecs
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
-from formats.lines import line_blocks
+from formats.lines import QuotedRow, is_byte_wise, line_blocks
 from formats.numbers import event_time, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import RowPlan, Shapes, features_of
 from formats.vw_text import Reads
 
-MAX_ROW_BYTES = 1 << 20
-
 BLOCK_ROWS = 128
 """Rows decoded at once: few enough that their cells stay in the processor's cache."""
 
 _CACHED_HEADS = 4096
-
-# Encodings in which the bytes of separators and line ends stand for nothing else, and no row changes the next one.
-_BYTE_WISE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d")
 
 _Head = tuple[Label, float, bytes]
 """Label, weight, and what stands before the features in VW text."""
@@ -55,7 +48,7 @@ class CsvRow:
         self._reads = reads
         self._encoding = encoding
         self._separator = separator
-        self._is_byte_wise = _BYTE_WISE.fullmatch(codecs.lookup(encoding).name) is not None
+        self._is_byte_wise = is_byte_wise(encoding)
         self._columns: list[str] = []
         self._special: dict[str, int] = {}
         self._plan: RowPlan | None = None
@@ -241,21 +234,15 @@ class CsvRow:
 
 def _rows(stream: BinaryIO) -> Iterator[bytes]:
     """Lines of the stream that are not empty, joined where a quoted cell holds a line end."""
-    opened = b""
+    opened = QuotedRow()
     for block in line_blocks(stream):
         cut = block.split(b"\n")
         if not opened and b'"' not in block:
             yield from filter(None, cut if b"\r" not in block else [line.rstrip(b"\r") for line in cut])
             continue
         for line in cut:
-            row = opened + b"\n" + line if opened else line
-            if (line.count(b'"') % 2 == 1) == bool(opened):
-                opened = b""
-                if row := row.rstrip(b"\r\n"):
-                    yield row
-            elif len(row) > MAX_ROW_BYTES:
-                raise FormatError(f"a quote opened in {row[:60]!r} is not closed within {MAX_ROW_BYTES} bytes")
-            else:
-                opened = row
+            row = opened.add(line)
+            if row and (row := row.rstrip(b"\r\n")):
+                yield row
     if opened:
-        yield opened.rstrip(b"\r\n")
+        yield opened.rest().rstrip(b"\r\n")

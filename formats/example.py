@@ -81,7 +81,14 @@ class Lines(Sequence[Example]):
     def __getitem__(self, index: int | slice) -> Example | Sequence[Example]:
         if isinstance(index, slice) and index.indices(len(self)) == (0, len(self), 1):
             return self
-        return list(self)[index]
+        if isinstance(index, int):
+            return list(self)[index]
+        lines = self.text.split(b"\n")[index]
+        if not lines:
+            return []
+        ids = self.ids[index] if self.ids else None
+        times = self.times[index] if self.times else None
+        return Lines(b"\n".join(lines), self.labels[index], self.weights[index], ids, times)
 
     def __iter__(self) -> Iterator[Example]:
         none = [None] * len(self)

@@ -20,6 +20,7 @@ MAX_ENVELOPE = 10_000
 """Events in one record, at most: an envelope is learnt whole before anything else happens."""
 
 _HEAD_BYTES = 64 << 10
+_BOM = b"\xef\xbb\xbf"
 
 
 class JsonEvent:
@@ -60,7 +61,7 @@ class JsonEvent:
 
         Items of an array are cut one by one. A value over several lines is looked for within MAX_VALUE_BYTES.
         """
-        head = stream.readline(_HEAD_BYTES)
+        head = stream.readline(_HEAD_BYTES).removeprefix(_BOM)
         while head and not head.strip():
             head = stream.readline(_HEAD_BYTES)
         if head.lstrip().startswith(b"["):

@@ -7,9 +7,10 @@ from format_samples import awkward_values, moderate, only, reason, shown, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from formats.csv_row import MAX_ROW_BYTES, CsvRow
+from formats.csv_row import CsvRow
 from formats.example import FormatError
 from formats.labels import Labels
+from formats.lines import MAX_ROW_BYTES
 from formats.schema import Field, Schema
 
 BOM = b"\xef\xbb\xbf"

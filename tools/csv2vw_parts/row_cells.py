@@ -7,8 +7,9 @@ from itertools import chain, islice
 from operator import itemgetter
 from typing import NamedTuple
 
+from formats.lines import MAX_ROW_BYTES
 from tools.csv2vw_parts.errors import BadRow
-from tools.csv2vw_parts.row_chunks import MAX_ROW_BYTES, RowChunk, rows
+from tools.csv2vw_parts.row_chunks import RowChunk, rows
 
 BLOCK_CELLS = 1 << 13
 """Cells converted at once: few enough to stay in the processor's cache."""

@@ -6,20 +6,18 @@ line ends stand for nothing else; `opened` turns any other encoding into UTF-8.
 
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from formats.lines import MAX_ROW_BYTES, QuotedRow, is_byte_wise
 from tools.csv2vw_parts.errors import ConversionStopped
 
 CHUNK_BYTES = 1 << 16
-MAX_ROW_BYTES = 1 << 20
 STDIN = "-"
 BOM = b"\xef\xbb\xbf"
-_BYTE_WISE = re.compile(r"utf-8|ascii|iso8859-\d+|cp125\d|koi8-\w|mac-\w+")
 
 
 class RowChunk(NamedTuple):
@@ -32,7 +30,7 @@ class RowChunk(NamedTuple):
 
 def row_encoding(encoding: str) -> str:
     """The encoding of the bytes of chunks, where files are of `encoding`."""
-    return encoding if _BYTE_WISE.fullmatch(encoding) else "utf-8"
+    return encoding if is_byte_wise(encoding) else "utf-8"
 
 
 @contextmanager
@@ -109,28 +107,23 @@ def whole_bytes(data: bytes) -> int:
 
 def first_row(chunk: RowChunk) -> tuple[bytes, RowChunk]:
     """The first row that is not empty (b"" where there is none), and the chunk after it."""
-    row, line, position = b"", chunk.line, 0
-    for part in chunk.data.split(b"\n"):
-        row += part + b"\n"
-        position += len(part) + 1
-        line += 1
-        if row.strip(b"\r\n") and not row.count(b'"') % 2:
-            return row.rstrip(b"\r\n"), RowChunk(line, chunk.data[position:])
-        if not row.strip(b"\r\n"):
-            row = b""
-    return b"", RowChunk(line, b"")
+    opened, position = QuotedRow(len(chunk.data) + 1), 0
+    for number, line in enumerate(chunk.data.split(b"\n"), chunk.line + 1):
+        position += len(line) + 1
+        if row := (opened.add(line) or b"").rstrip(b"\r\n"):
+            return row, RowChunk(number, chunk.data[position:])
+    return b"", RowChunk(chunk.line + chunk.data.count(b"\n") + 1, b"")
 
 
 def rows(chunk: RowChunk) -> Iterator[tuple[int, bytes]]:
     """The rows of a chunk one by one, without their line ends, empty ones left out, and the line each begins on."""
-    first, row = chunk.line, b""
+    opened, first = QuotedRow(len(chunk.data) + 1), chunk.line
     for number, line in enumerate(chunk.data.split(b"\n"), chunk.line):
-        row = row + b"\n" + line if row else line
-        if row.count(b'"') % 2:
-            continue
-        if bare := row.rstrip(b"\r\n"):
-            yield first, bare
-        first, row = number + 1, b""
+        row = opened.add(line)
+        if row is not None:
+            if bare := row.rstrip(b"\r\n"):
+                yield first, bare
+            first = number + 1
 
 
 def _without_mark(line: int, data: bytes) -> bytes:

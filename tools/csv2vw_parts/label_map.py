@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from checkpoints.durable import sync_folder
 from tools.csv2vw_parts.errors import ConversionStopped
 
 
@@ -41,7 +42,7 @@ class LabelMap:
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as error:
             aside.unlink(missing_ok=True)
             raise ConversionStopped(f"csv2vw: --label-map {str(self._path)!r}: {error.strerror}", 1) from error
@@ -79,11 +80,3 @@ def _read(path: Path, is_binary: bool) -> dict[str, int]:
     if not is_whole or len(set(numbers)) != len(numbers):
         raise ConversionStopped(f"csv2vw: --label-map {str(path)!r}: expected {wanted}")
     return dict(found)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
-from formats.lines import QuotedRow, is_byte_wise, line_blocks
+from formats.lines import QuotedRow, is_byte_wise, line_blocks, lines
 from formats.numbers import event_time, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import RowPlan, Shapes, features_of
@@ -26,7 +26,9 @@ _Head = tuple[Label, float, bytes]
 
 
 class CsvRow:
-    """Decodes CSV rows (RFC 4180 quoting). A row with too few or too many cells is dead, and says how many it has.
+    """Decodes CSV rows. A row with too few or too many cells is dead, and says how many it has.
+
+    `quoting` is that of RFC 4180; without it a quote is text like any other.
 
     `columns` may be left out where files bring a header: the first row that `split` meets then names the columns, for
     this format object, for good. Decoding before that raises FormatError for every row.
@@ -40,6 +42,7 @@ class CsvRow:
         columns: Sequence[str] = (),
         encoding: str = "utf-8",
         separator: str = ",",
+        quoting: bool = True,
     ) -> None:
         if len(separator) != 1 or separator in '"\r\n':
             raise FormatError(f"separator: expected one character that is no quote or line end, got {separator!r}")
@@ -48,6 +51,7 @@ class CsvRow:
         self._reads = reads
         self._encoding = encoding
         self._separator = separator
+        self._quoting = quoting
         self._is_byte_wise = is_byte_wise(encoding)
         self._columns: list[str] = []
         self._special: dict[str, int] = {}
@@ -73,17 +77,30 @@ class CsvRow:
         return Decoded(examples, dead)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
-        """Rows without their line ends; a quoted cell may span lines. A first row equal to the columns is a header."""
-        rows = _rows(stream)
+        """Rows without their line ends; a quoted cell may span lines. A first row equal to the columns is a header.
+
+        Raises FormatError for a header that names other columns, or the same in another order.
+        """
+        rows = _rows(stream) if self._quoting else lines(stream)
         for first in rows:
             row = first.removeprefix(b"\xef\xbb\xbf")
             cells = self._parse(row)
             if not self._columns:
                 self._name_columns(cells)
             elif cells != self._columns:
+                self._check_no_header(cells)
                 yield row
             break
         yield from rows
+
+    def _check_no_header(self, cells: list[str]) -> None:
+        names = sum(cell in self._columns for cell in cells)
+        if names * 2 > len(cells):
+            raise FormatError(
+                f"header: {self._separator.join(cells)[:200]!r} differs from the columns "
+                f"{self._separator.join(self._columns)[:200]!r} (events.columns, or the first file's header): its "
+                "rows would be read under wrong names"
+            )
 
     def labelled(self, payload: bytes, label: object) -> bytes:
         cells = self._cells(payload)
@@ -99,7 +116,9 @@ class CsvRow:
 
     def row(self, cells: Sequence[str]) -> bytes:
         """The cells as one payload."""
-        special = {self._separator, '"', "\r", "\n"}
+        special = {self._separator, '"', "\r", "\n"} if self._quoting else {self._separator, "\r", "\n"}
+        if not self._quoting and (unfit := [cell for cell in cells if not special.isdisjoint(cell)]):
+            raise FormatError(f"{unfit[0]!r} holds a separator or a line end, and there are no quotes (events.quoting)")
         quoted = [cell if special.isdisjoint(cell) else '"' + cell.replace('"', '""') + '"' for cell in cells]
         try:
             return self._separator.join(quoted).encode(self._encoding)
@@ -141,7 +160,7 @@ class CsvRow:
     def _plain_cells(self, payloads: Sequence[bytes]) -> list[str] | None:
         """The cells of all rows, and a line end after each row's; None unless every row is plain and whole."""
         joined = b"\n".join([*payloads, b""])
-        if b'"' in joined or b"\r" in joined or joined.count(b"\n") != len(payloads):
+        if (self._quoting and b'"' in joined) or b"\r" in joined or joined.count(b"\n") != len(payloads):
             return None
         try:
             text = joined.decode(self._encoding)
@@ -207,7 +226,7 @@ class CsvRow:
         except UnicodeDecodeError as error:
             bad = payload[error.start : error.start + 8]
             raise FormatError(f"not {self._encoding} at byte {error.start}: {bad!r} (see events.encoding)") from error
-        if '"' not in text:
+        if not self._quoting or '"' not in text:
             line = text.removesuffix("\n").removesuffix("\r")
             if "\n" in line or "\r" in line:
                 raise FormatError(f"not one CSV row: a line end outside quotes in {text[:80]!r}")
@@ -215,7 +234,7 @@ class CsvRow:
         try:
             rows = list(csv.reader([text], delimiter=self._separator, strict=True))
         except csv.Error as error:
-            raise FormatError(f"not a CSV row: {error}: {text[:80]!r}") from error
+            raise FormatError(_misquoted(text)) from error
         return rows[0] if rows else []
 
     def _example(self, cells: list[str]) -> Example:
@@ -245,4 +264,13 @@ def _rows(stream: BinaryIO) -> Iterator[bytes]:
             if row and (row := row.rstrip(b"\r\n")):
                 yield row
     if opened:
-        yield opened.rest().rstrip(b"\r\n")
+        raise FormatError(f"a quote opened in {opened.rest()[:60]!r} is not closed before the end")
+
+
+def _misquoted(text: str) -> str:
+    spans = text.count("\n") + 1
+    over = f" and runs over {spans} lines" if spans > 1 else ""
+    return (
+        f"not a CSV row: a quote opens in {text[:80]!r}{over}, and is not closed at the end of its cell; where "
+        "quotes are text like any other, set events.quoting = false"
+    )

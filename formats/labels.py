@@ -32,13 +32,17 @@ class Labels:
         self.kind = kind
         self.classes = classes
         self.names = {name: number(value, f"schema.labels.{name}") for name, value in (names or {}).items()}
+        self.hint = ""
+        """What to do about a value that `names` does not have; a part of the message."""
         self._known: dict[object, tuple[Label, bytes]] = {}
 
     @classmethod
     def binary(cls, is_signed: bool) -> "Labels":
         """Labels of a binary task without names: true or 1, and false, 0 or -1, written as the learner takes them."""
         negative = -1.0 if is_signed else 0.0
-        return cls("number", 0, {"1": 1.0, "0": negative, "-1": negative, "true": 1.0, "false": negative})
+        labels = cls("number", 0, {"1": 1.0, "0": negative, "-1": negative, "true": 1.0, "false": negative})
+        labels.hint = '; name others in schema.labels; for numbers of any size set model.task = "regression"'
+        return labels
 
     def value(self, raw: object, field: str = "label") -> Label:
         """The label of an event, checked. Raises FormatError naming the field, the value and what was expected."""
@@ -110,7 +114,7 @@ class Labels:
             return self.names[name]
         except KeyError:
             known = ", ".join(sorted(self.names))
-            raise FormatError(f"{field}: {shown(raw)} is not one of the labels of the schema ({known})") from None
+            raise FormatError(f"{field}: {shown(raw)} is not one of the labels ({known}){self.hint}") from None
 
     def _class(self, value: float, field: str) -> float:
         if value != math.floor(value) or value < 0 or (self.classes and value > self.classes):

@@ -57,13 +57,15 @@ class LearnerSettings(_Section, frozen=True):
 class EventSettings(_Section, frozen=True):
     """`[events]`: how events are written, and how far back a repeated id is recognised.
 
-    `separator` stands between cells: by default a comma for csv, a tab for tsv.
+    `separator` stands between cells: by default a comma for csv, a tab for tsv. `quoting` says whether quotes hold
+    cells together: by default in csv, and not in tsv, which has none.
     """
 
     format: Literal["json", "vw", "csv", "tsv"] = "json"
     columns: list[str] = []
     encoding: str = "utf-8"
     separator: str | None = None
+    quoting: bool | None = None
     dedupe_window: int = 10_000
     max_bytes: int = 1 << 20
 

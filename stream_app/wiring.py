@@ -131,19 +131,19 @@ def _vw_text(settings: Settings, traits: Traits) -> Format:
 
 
 def _csv(settings: Settings, traits: Traits) -> Format:
-    return _rows(settings, traits, settings.events.separator or ",")
+    return _rows(settings, traits, settings.events.separator or ",", quoting=settings.events.quoting is not False)
 
 
 def _tsv(settings: Settings, traits: Traits) -> Format:
-    return _rows(settings, traits, settings.events.separator or "\t")
+    return _rows(settings, traits, settings.events.separator or "\t", quoting=settings.events.quoting is True)
 
 
-def _rows(settings: Settings, traits: Traits, separator: str) -> Format:
+def _rows(settings: Settings, traits: Traits, separator: str, quoting: bool) -> Format:
     if settings.schema.label is None:
         raise ConfigError("schema.label: required for CSV, the name of the label's column")
     events, labels = settings.events, _labels(settings, traits)
     try:
-        return CsvRow(labels, settings.schema, traits.reads, events.columns, events.encoding, separator)
+        return CsvRow(labels, settings.schema, traits.reads, events.columns, events.encoding, separator, quoting)
     except (FormatError, LookupError) as error:
         raise ConfigError(f"events: {error}") from error
 

@@ -221,3 +221,27 @@ def test_cells_are_parted_by_the_separator_given() -> None:
 def test_what_cannot_part_cells_is_no_separator(separator: str) -> None:
     with pytest.raises(FormatError, match="separator: expected one character"):
         CsvRow(Labels(), Schema(), separator=separator)
+
+
+def test_without_quoting_a_quote_is_text_like_any_other() -> None:
+    format_ = CsvRow(Labels(), Schema(label="y"), columns=["y", "a"], separator="\t", quoting=False)
+    rows = list(format_.split(io.BytesIO(b'1\t"a b\n0\tsay "x"\n1\t"q"\n')))
+    texts_ = [example.text for example in format_.decode(rows).examples]
+    assert texts_ == [b'1 | a="a%20b', b'0 | a=say%20"x"', b'1 | a="q"']
+    assert format_.row(["1", 'a "b"']) == b'1\ta "b"'
+    with pytest.raises(FormatError, match="there are no quotes"):
+        format_.row(["1", "a\tb"])
+
+
+def test_a_quote_that_runs_over_lines_says_so() -> None:
+    said = reason(plain().decode([b'1,"a\nb"c,d\n2,e,f']))
+    assert "a quote opens in" in said
+    assert "runs over 3 lines" in said
+    assert "events.quoting = false" in said
+
+
+@pytest.mark.parametrize("header", [b"y,b,a", b"a,y", b"y,a,b,c"])
+def test_a_header_that_differs_from_the_columns_is_an_error_not_an_event(header: bytes) -> None:
+    format_ = plain()
+    with pytest.raises(FormatError, match=r"header: .* differs from the columns 'y,a,b'"):
+        split(header + b"\n1,2,3\n", format_)

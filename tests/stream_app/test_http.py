@@ -245,13 +245,14 @@ async def test_a_late_bandit_label_is_taken(settings_in):
         assert service.trainer.counts.dead_letters == 0
 
 
-async def test_a_group_that_vw_would_crash_on_is_dead_and_prediction_is_refused(settings_in):
+async def test_a_group_that_vw_would_crash_on_is_dead_and_one_to_be_predicted_is_answered(settings_in):
     settings = settings_in(model={"task": "bandit"}, learner={"args": "--csoaa_ldf multiline"}, events={"format": "vw"})
     async with serving(settings) as (service, client):
         await service.source.append([b"|a x\n|a y", b"1:0.5 |a x\n2:1 |a y"])
         await learnt(service)
         assert service.trainer.counts.dead_letters == 1
-        assert (await asked(client, "POST", "/predict", b"1:0.5 |a x\n2:1 |a y"))[0] == 400
+        status, answer, _ = await asked(client, "POST", "/predict", b"|a x\n|a y")
+        assert (status, answer["prediction"]) == (200, 1.0)
 
 
 async def test_explain_sums_to_the_raw_score(settings_in):

@@ -193,3 +193,36 @@ def test_memory_stays_constant_over_values_that_never_repeat(tmp_path: Path, mon
         peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
     assert peaks[-1] <= peaks[len(peaks) // 3] * 1.05
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress,
+        lambda data: gzip.compress(data[:5]) + gzip.compress(data[5:]) + b"\0\0",
+        lambda data: zstandard.compress(data),
+        lambda data: zstandard.compress(data[:5]) + zstandard.compress(data[5:]),
+    ],
+)
+def test_a_packed_pipe_is_known_by_its_first_bytes(packed: Callable[[bytes], bytes]) -> None:
+    command = [sys.executable, "-m", "tools.csv2vw", "--label", "y"]
+    rows = "y,ä\n" + "".join(f"{n},{n * n}\n" for n in range(20_000))
+    ran = subprocess.run(command, input=packed(rows.encode()), capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout.decode() == "".join(f"{n} | ä:{n * n}\n" for n in range(20_000))
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, lambda data: zstandard.compress(data)])
+def test_a_packed_file_without_an_ending_to_its_name_is_read(csv2vw: Run, packed: Callable[[bytes], bytes]) -> None:
+    assert csv2vw("--label", "y", "--encoding", "utf-16", "in.csv", data=packed("y,ä\n1,2\n".encode("utf-16"))) == (
+        0,
+        "1 | ä:2\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize("packed", [gzip.compress, lambda data: zstandard.compress(data)])
+def test_a_packed_stream_that_is_cut_off_is_told(csv2vw: Run, packed: Callable[[bytes], bytes]) -> None:
+    code, _, err = csv2vw("--label", "y", "in.csv", data=packed(b"y,a\n" + os.urandom(1000).hex().encode())[:-300])
+    assert (code, err.count("\n")) == (1, 1)
+    assert "ends in the middle of its" in err

@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple, cast
 
 from formats.lines import MAX_ROW_BYTES, QuotedRow, is_byte_wise
 from tools.csv2vw_parts.errors import ConversionStopped
+from tools.csv2vw_parts.packed_stream import unpacked
 
 CHUNK_BYTES = 1 << 16
 STDIN = "-"
@@ -38,13 +39,13 @@ def opened(path: str, encoding: str) -> Iterator[BinaryIO]:
     """The file's bytes, unpacked. Raises ConversionStopped: 2 if it cannot be opened, 1 if reading fails."""
     try:
         if path == STDIN:
-            stream = cast(BinaryIO, io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), CHUNK_BYTES))
+            stream = unpacked(io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), CHUNK_BYTES))
         elif path.endswith((".gz", ".zst")):
             from stream_app.sources.file_stream import FileStream  # loads zstandard
 
             stream = cast(BinaryIO, FileStream(Path(path)))
         else:
-            stream = Path(path).open("rb")  # noqa: SIM115 (closed below)
+            stream = unpacked(Path(path).open("rb"))  # noqa: SIM115 (closed below)
     except OSError as error:
         raise ConversionStopped(f"csv2vw: cannot read {path!r}: {error.strerror}") from error
     try:

@@ -1,17 +1,22 @@
 """Dead letters of a bounded run: told one by one up to a number, and kept in a file where one is named."""
 
 import os
+from collections.abc import Set
 from pathlib import Path
 from typing import TextIO
 
 import msgspec
 
 from checkpoints.durable import sync_folder
+from stream_app.config import ConfigError
 from stream_app.dead_letters import printable
 from stream_app.sources.file import FileSource
 
 TOLD = 10
 """Dead letters that are told one by one; of more, only the number."""
+
+_LINE_BYTES = 64 << 20
+"""Read of the first line of a file there, at most: far more than any letter has."""
 
 
 class BuriedLetters:
@@ -46,17 +51,19 @@ class Letter(msgspec.Struct, omit_defaults=True):
 
 
 class LetterFile:
-    """JSON lines in `path`, made with the first letter. Each is written at once, and durable after `sync`.
+    """JSON lines in `path`, made with the first letter. Each is written at once, and durable after `sync` or `close`.
 
-    What a file there holds of records from `position` on belongs to a run that was killed: it goes, as those records
-    are met again.
+    Where a run is gone on with from `position`, what the file holds of records from there on goes: they are met again.
+    A new run, `position` None, finds no file or an empty one. Raises ConfigError, before it has touched anything, for a
+    file that holds something else: what is no dead letter, letters of other files, or those of an earlier run.
     """
 
-    def __init__(self, path: Path, source: FileSource, position: int) -> None:
+    def __init__(self, path: Path, source: FileSource, position: int | None) -> None:
         self.path = path
         self._source = source
         self._descriptor: int | None = None
-        if path.exists():
+        _check(path, {name.name for name in source.paths}, position)
+        if position is not None and path.exists():
             os.truncate(path, _length_before(path, position))
 
     def add(self, offset: int, reason: str, payload: bytes) -> None:
@@ -87,6 +94,26 @@ class LetterFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _check(path: Path, names: Set[str], position: int | None) -> None:
+    """Raises ConfigError where the file must stay as it is."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_file():
+        raise ConfigError(f"dead letters: {path} is not a regular file; name another one")
+    with path.open("rb") as file:
+        first = file.readline(_LINE_BYTES)
+    if not first:
+        return
+    try:
+        letter = msgspec.json.decode(first, type=Letter)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"dead letters: {path} holds something else ({first[:40]!r}…); name another file") from error
+    if position is None:
+        raise ConfigError(f"dead letters: {path} holds those of an earlier run; name another file, or remove it")
+    if Path(letter.file).name not in names:
+        raise ConfigError(f"dead letters: {path} holds those of {letter.file}, not of this run; name another file")
 
 
 def _length_before(path: Path, position: int) -> int:

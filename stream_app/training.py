@@ -21,6 +21,7 @@ from stream_app.buried import BuriedLetters, LetterFile
 from stream_app.config import ConfigError, Settings
 from stream_app.history import is_live
 from stream_app.keeping import Keeper
+from stream_app.outputs import check_outputs, reported
 from stream_app.read_ahead import read_ahead
 from stream_app.sources.file import FileSource
 from stream_app.sources.source import Records
@@ -94,6 +95,9 @@ class _Run(msgspec.Struct, frozen=True):
 def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     is_finished = begun is not None and is_live(begun.manifest)
     command = _command(job)
+    check_outputs(job.files, _outputs(job, command))
+    if command is not None:
+        command.check_files()
     table = VWTable(err, job.files, command.is_quiet) if command is not None else OwnTable(err)
     console = _Console(table, is_open=begun is None)
     learner, settings = _learner(job, console, command)
@@ -153,14 +157,31 @@ def _told(table: Table, tell: Tell, source: FileSource) -> None:
     tell(source.consumed_bytes, source.size_bytes)
 
 
+def _letters_path(job: TrainJob) -> Path | None:
+    """Where dead letters are kept; None where they are only told."""
+    if job.dead_letters is not None:
+        return Path(job.dead_letters)
+    return letters_path(job.out) if job.out is not None else None
+
+
 def _letters(job: TrainJob, source: FileSource, begun: Checkpoint | None) -> LetterFile | None:
-    """Where dead letters are kept; None where they are only told. Raises ConfigError."""
-    if job.dead_letters is None and job.out is None:
+    """Raises ConfigError where dead letters cannot be kept there."""
+    path = _letters_path(job)
+    if path is None:
         return None
-    path = Path(job.dead_letters) if job.dead_letters is not None else letters_path(str(job.out))
     if job.dead_letters is not None and not path.absolute().parent.is_dir():
         raise ConfigError(f"--dead-letters {path}: there is no folder {path.absolute().parent}")
-    return LetterFile(path, source, begun.manifest.position.get(0, 0) if begun is not None else 0)
+    return LetterFile(path, source, begun.manifest.position.get(0, 0) if begun is not None else None)
+
+
+def _outputs(job: TrainJob, command: VWCommand | None) -> dict[str, str]:
+    """What the run writes, by option."""
+    outputs = dict(reported(command.reports)) if command is not None else {}
+    if job.predictions is not None:
+        outputs["--predictions"] = job.predictions
+    if (letters := _letters_path(job)) is not None:
+        outputs["--dead-letters"] = str(letters)
+    return outputs
 
 
 def _gone_on_with(begun: Checkpoint, place: str) -> str:
@@ -196,7 +217,6 @@ def _command(job: TrainJob) -> VWCommand | None:
         raise ConfigError(f"--examples counts lines of VW text, but events.format is {settings.events.format!r}")
     if job.is_resumed and {"--predictions", "--raw_predictions"} & set(command.reports):
         raise ConfigError(NO_PREDICTIONS)
-    command.check_files()
     return command
 
 

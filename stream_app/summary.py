@@ -21,6 +21,7 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     average_loss: float | None
     total_features: int | None
     dead_letters: int
+    duplicates: int
     seconds: float
     examples_per_s: float
     checkpoint: str | None
@@ -71,6 +72,7 @@ class VWTable:
             average_loss=_number(self._figures.get("average loss")),
             total_features=int(total) if total is not None else None,
             dead_letters=trainer.counts.dead_letters,
+            duplicates=trainer.counts.duplicates,
             seconds=seconds,
             examples_per_s=examples / seconds if seconds else 0.0,
             checkpoint=checkpoint,
@@ -131,6 +133,7 @@ class OwnTable:
             average_loss=figures.average_loss,
             total_features=None,
             dead_letters=trainer.counts.dead_letters,
+            duplicates=trainer.counts.duplicates,
             seconds=seconds,
             examples_per_s=figures.examples / seconds if seconds else 0.0,
             checkpoint=checkpoint,

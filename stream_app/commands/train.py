@@ -100,6 +100,9 @@ def train(
     trained = _trained(job)
     if trained.dead_letters:
         click.echo(f"dead letters = {trained.dead_letters}", err=True)
+    if trained.duplicates:
+        said = "events whose id was met before, not learnt again; events.dedupe_window = 0 learns them"
+        click.echo(f"duplicates = {trained.duplicates} ({said})", err=True)
     if is_json:
         print_json(trained)
     elif trained.checkpoint is not None:

@@ -149,7 +149,7 @@ def _rows(settings: Settings, traits: Traits, separator: str, quoting: bool) -> 
 
 
 def _log(settings: Settings, place: str, format_: Format) -> Source:
-    _check_columns(settings)
+    check_columns(settings)
     source = settings.source
     return EmbeddedLog(
         place,
@@ -160,7 +160,8 @@ def _log(settings: Settings, place: str, format_: Format) -> Source:
     )
 
 
-def _check_columns(settings: Settings) -> None:
+def check_columns(settings: Settings) -> None:
+    """Raises ConfigError where rows of a stream have no names for their cells."""
     if settings.events.format in ("csv", "tsv") and not settings.events.columns:
         raise ConfigError(f"events.columns: required for {settings.events.format} from a stream, which has no header")
 
@@ -173,7 +174,7 @@ def _kafka(settings: Settings, place: str, format_: Format) -> Source:
     from stream_app.sources.kafka import KafkaSource  # loads aiokafka: only users of Kafka should wait for that
     from stream_app.sources.kafka_topic import KafkaOptions
 
-    _check_columns(settings)
+    check_columns(settings)
     source = settings.source
     return KafkaSource(
         place,

@@ -25,11 +25,17 @@ class _FirstLines:
     def __init__(self, stream: BinaryIO, left: list[int]) -> None:
         self._stream = stream
         self._left = left
+        self._is_in_line = False
 
     def read(self, size: int = -1) -> bytes:
         if self._left[0] <= 0:
             return b""
         piece = self._stream.read(size)
+        if not piece and size != 0:  # the stream ends: a last line without its end counts too
+            self._left[0] -= self._is_in_line
+            self._is_in_line = False
+            return piece
+        self._is_in_line = not piece.endswith(b"\n")
         ends = piece.count(b"\n")
         if ends < self._left[0]:
             self._left[0] -= ends

@@ -33,7 +33,7 @@ class BackfillRun:
         self._keeper = keeper
         self._source = source
         self._live_from = live_from
-        self._history = History(source.paths, begun.files if begun is not None else ())
+        self._history = History(source.paths, source.sizes, begun.files if begun is not None else ())
         if keeper.head is None:
             self._describe()
             keeper.save("a backfill begins")

@@ -1,7 +1,8 @@
 """Dead letters of a bounded run: told one by one up to a number, and kept in a file where one is named."""
 
 import os
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -67,10 +68,33 @@ class LetterFile:
             os.truncate(path, _length_before(path, position))
 
     def add(self, offset: int, reason: str, payload: bytes) -> None:
-        """Write one down. Raises OSError where it cannot be kept."""
+        """Write one down. Raises OSError, naming the file, where it cannot be kept."""
+        letter = self._letter(offset, reason, payload)
+        with self._naming():
+            self._write(msgspec.json.encode(letter) + b"\n")
+
+    def sync(self) -> None:
+        """Everything added so far is durable. Raises OSError, naming the file."""
+        if self._descriptor is not None:
+            with self._naming():
+                os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Durable, and let go of. Raises OSError, naming the file."""
+        self.sync()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _write(self, line: bytes) -> None:
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             sync_folder(self.path.parent)
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def _letter(self, offset: int, reason: str, payload: bytes) -> Letter:
         source = self._source
         letter = Letter(
             offset, str(source.paths[source.current]), offset - source.current_offset + 1, printable(reason)
@@ -79,21 +103,14 @@ class LetterFile:
             letter.payload = payload.decode()
         except UnicodeDecodeError:
             letter.payload_base64 = payload
-        rest = memoryview(msgspec.json.encode(letter) + b"\n")
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+        return letter
 
-    def sync(self) -> None:
-        """Everything added so far is durable."""
-        if self._descriptor is not None:
-            os.fsync(self._descriptor)
-
-    def close(self) -> None:
-        """Durable, and let go of."""
-        self.sync()
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(error.errno, f"dead letters cannot be kept: {error.strerror}", str(self.path)) from error
 
 
 def _check(path: Path, names: Set[str], position: int | None) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from stream_app import config as configuration
 from stream_app.config import ConfigError
-from stream_app.sources.file_stream import PACKED
+from stream_app.sources.file_stream import PACKED, ending_of
 
 FileFormat = Literal["json", "vw", "csv", "tsv"]
 
@@ -59,8 +59,8 @@ def guessed(files: Sequence[str]) -> FileFormat | None:
 
 def of(file: str) -> FileFormat | None:
     """The format that the name of one file tells, whether it is packed or not."""
-    path = PurePath(file.lower())
-    return BY_SUFFIX.get(PurePath(path.stem).suffix if path.suffix in PACKED else path.suffix)
+    path = PurePath(file)
+    return BY_SUFFIX.get(ending_of(PurePath(path.stem) if ending_of(path) in PACKED else path))
 
 
 def _is_said(config: str | None) -> bool:

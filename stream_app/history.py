@@ -16,11 +16,13 @@ class History:
     """Counts and hashes the records of each file, in order; of those learnt before, compares the hash.
 
     Raises TrainerError, naming the file, where what was learnt before is no longer there: as soon as names and sizes
-    show it, else when its last learnt record has been read.
+    show it, else when its last learnt record has been read. Sizes are those at the beginning of the run: what became
+    of the files since does not matter to what was learnt.
     """
 
-    def __init__(self, paths: Sequence[Path], learnt: Sequence[LearntFile] = ()) -> None:
+    def __init__(self, paths: Sequence[Path], sizes: Sequence[int], learnt: Sequence[LearntFile] = ()) -> None:
         self._paths = paths
+        self._sizes = sizes
         self._before = learnt
         self._done: list[LearntFile] = []
         self._records = 0
@@ -61,9 +63,9 @@ class History:
             self._sha256.update(b"\n".join([*payloads, b""]))
 
     def _file(self) -> LearntFile:
-        path = self._paths[len(self._done)]
+        number = len(self._done)
         digest = self._sha256.copy().hexdigest()
-        return LearntFile(name=path.name, size=path.stat().st_size, records=self._records, sha256=digest)
+        return LearntFile(name=self._paths[number].name, size=self._sizes[number], records=self._records, sha256=digest)
 
     def _close_file(self) -> None:
         number = len(self._done)
@@ -82,8 +84,7 @@ class History:
                     f"--resume: FILE {number + 1} {found}, but {before.name!r} was learnt there: name the same files "
                     "in the same order; further ones may follow"
                 )
-        for path, before in zip(self._paths, self._before[:-1], strict=False):
-            size = path.stat().st_size
+        for path, size, before in zip(self._paths, self._sizes, self._before[:-1], strict=False):
             if size != before.size:
                 raise TrainerError(
                     f"--resume: {path} has {size} bytes, but had {before.size} when it was learnt: only the last file "

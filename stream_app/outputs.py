@@ -20,8 +20,8 @@ def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str]) -> None:
 def reported(reports: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Of the options that VW reports by, those that may name a file, with their values.
 
-    >>> dict(reported(["--progress", "2", "--hexfloat_weights", "-f", "m"]))
-    {'-f': 'm'}
+    >>> dict(reported(["--progress", "2", "--final_regressor", "m"]))
+    {'--final_regressor': 'm'}
     """
     for option, value in pairwise(reports):
         if option.startswith("-") and option not in _NO_FILES and not value.startswith("--"):

@@ -1,8 +1,8 @@
 """Bounded training: learn files to their end, print the progressive table, keep the model. No service, no clock."""
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -75,8 +75,9 @@ async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: 
     table.begin(trainer, job.predictions)
     learnt_before = trainer.counts.records
     started = time.perf_counter()
-    _learn(trainer, run.source, backfill, lambda: _told(table, tell, run.source))
-    checkpoint = backfill.finish() if backfill is not None else begun.id if begun is not None else None
+    with _durable(run.letters):
+        _learn(trainer, run.source, backfill, lambda: _told(table, tell, run.source))
+        checkpoint = backfill.finish() if backfill is not None else begun.id if begun is not None else None
     seconds = time.perf_counter() - started
     trained = table.finish(trainer, trainer.parts.learner, seconds, checkpoint)
     return _of_this_run(trained, learnt_before, trainer.counts.records)
@@ -172,6 +173,18 @@ def _letters(job: TrainJob, source: FileSource, begun: Checkpoint | None) -> Let
     if job.dead_letters is not None and not path.absolute().parent.is_dir():
         raise ConfigError(f"--dead-letters {path}: there is no folder {path.absolute().parent}")
     return LetterFile(path, source, begun.manifest.position.get(0, 0) if begun is not None else None)
+
+
+@contextmanager
+def _durable(letters: LetterFile | None) -> Iterator[None]:
+    """Dead letters are durable whatever ends the run; closed only at its end, as a thread may still write them out."""
+    try:
+        yield
+    finally:
+        if letters is not None:
+            letters.sync()
+    if letters is not None:
+        letters.close()
 
 
 def _outputs(job: TrainJob, command: VWCommand | None) -> dict[str, str]:

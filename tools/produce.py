@@ -29,6 +29,8 @@ from tools.sent import Sending, SentJournal, was_appended
 
 BUNDLED = "river:"
 BATCH = 500
+BATCH_BYTES = 4 << 20
+"""Sent at once, at most: half of what a service takes by default."""
 
 
 class Sink(Protocol):
@@ -203,12 +205,27 @@ async def feed(sink: Sink, payloads: Iterable[bytes], rate: float | None, tell: 
     started, sent = time.perf_counter(), 0
     size = BATCH if rate is None else max(1, min(BATCH, int(rate / 20)))
     for batch in batched(iter(payloads), size):
-        await sink.append(batch)
-        sent += len(batch)
-        tell(sent)
+        for part in _parts(batch):
+            await sink.append(part)
+            sent += len(part)
+            tell(sent)
         if rate is not None:
             await asyncio.sleep(max(0.0, started + sent / rate - time.perf_counter()))
     return sent, time.perf_counter() - started
+
+
+def _parts(batch: list[bytes]) -> Iterator[list[bytes]]:
+    """The batch in as many parts as keep within BATCH_BYTES; an event that is larger alone goes by itself."""
+    part: list[bytes] = []
+    size = 0
+    for payload in batch:
+        size += len(payload)
+        if part and size > BATCH_BYTES:
+            yield part
+            part, size = [], len(payload)
+        part.append(payload)
+    if part:
+        yield part
 
 
 class Tell(Protocol):

@@ -12,7 +12,7 @@ import msgspec
 
 from formats.example import FormatError
 from stream_app.sources.batches import batched
-from stream_app.sources.file_stream import FileStream, naming
+from stream_app.sources.file_stream import FileStream, ending_of, naming
 from stream_app.sources.parquet import ParquetRows
 from stream_app.sources.source import Order, Position, Records, SourceError
 
@@ -54,12 +54,13 @@ class FileSource:
         for path in self.paths:
             if not path.is_file():
                 raise SourceError(f"file {path} is {'not a file' if path.exists() else 'missing'}; give a path to read")
-        self._sizes = [path.stat().st_size for path in self.paths]
+        self.sizes = [path.stat().st_size for path in self.paths]
+        """Bytes of each file, as it lay there when the source was made."""
 
     @property
     def size_bytes(self) -> int:
         """Of all files, as they lie there."""
-        return sum(self._sizes)
+        return sum(self.sizes)
 
     @property
     def consumed_bytes(self) -> int:
@@ -72,7 +73,7 @@ class FileSource:
         if self._told is not None:
             return self._told
         here = self._reading.consumed_bytes if self._reading is not None else 0
-        return FilePlace(self.current, self.current_offset, sum(self._sizes[: self.current]) + here)
+        return FilePlace(self.current, self.current_offset, sum(self.sizes[: self.current]) + here)
 
     @place.setter
     def place(self, place: FilePlace) -> None:
@@ -106,9 +107,9 @@ class FileSource:
         offset = 0
         for self.current, path in enumerate(self.paths):  # noqa: B020 the index is told while a batch is out
             self.current_offset = offset
-            time_s = path.stat().st_mtime
             try:
                 with naming(path), self._records(path) as records:
+                    time_s = path.stat().st_mtime
                     while offset < skip and (skipped := sum(1 for _ in islice(records, min(skip - offset, 1024)))):
                         offset += skipped
                     for payloads in batched(records, size):
@@ -137,7 +138,7 @@ class FileSource:
 
     @contextmanager
     def _records(self, path: Path) -> Iterator[Iterator[bytes]]:
-        if path.suffix == ".parquet":
+        if ending_of(path) == ".parquet":
             self._reading = rows = ParquetRows(path)
             with closing(iter(rows)) as payloads:
                 yield payloads
@@ -148,7 +149,7 @@ class FileSource:
 
     def _line_after(self, path: Path, count: int) -> int:
         """The line on which the record after the first `count` begins, found by reading the file once more."""
-        with FileStream(path) as stream:
+        with naming(path), FileStream(path) as stream:
             lines = _Lines(stream)
             for _ in islice(self._split(cast(BinaryIO, lines)), count):
                 pass

@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import BinaryIO, Protocol, cast
 
 import zstandard
@@ -122,9 +122,19 @@ class _Zstd:
 
 
 def _unpacker(path: Path, file: io.FileIO) -> _Packed | None:
-    if path.suffix == ".gz":
+    ending = ending_of(path)
+    if ending == ".gz":
         return cast(_Packed, gzip.GzipFile(fileobj=cast(BinaryIO, file), mode="rb"))
-    return _Zstd(file) if path.suffix == ".zst" else None
+    return _Zstd(file) if ending == ".zst" else None
+
+
+def ending_of(path: PurePath) -> str:
+    """The last ending of a name, by which it is told how a file is written, in small letters.
+
+    >>> ending_of(PurePath("A.VW.GZ"))
+    '.gz'
+    """
+    return path.suffix.lower()
 
 
 @contextmanager

@@ -28,14 +28,16 @@ class ParquetRows:
         self._path = path
         self._rows = 0
         self._all_rows = 0
+        self._size_bytes = 0
 
     @property
     def consumed_bytes(self) -> int:
         """How far the file has been read: as much of its bytes as of its rows."""
-        return int(self._path.stat().st_size * self._rows / self._all_rows) if self._all_rows else 0
+        return int(self._size_bytes * self._rows / self._all_rows) if self._all_rows else 0
 
     def __iter__(self) -> Generator[bytes]:
         arrow = _pyarrow()
+        self._size_bytes = self._path.stat().st_size
         try:
             with closing(arrow.parquet.ParquetFile(self._path, pre_buffer=False)) as file:
                 self._all_rows = file.metadata.num_rows
@@ -43,8 +45,14 @@ class ParquetRows:
                 for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
                     yield from _payloads(arrow, batch.cast(wanted, safe=False))
                     self._rows += batch.num_rows
-        except (arrow.ArrowException, OSError) as error:
-            raise SourceError(f"file {self._path} cannot be read: {str(error).splitlines()[0]}") from error
+        except (
+            arrow.ArrowException,
+            OSError,
+            OverflowError,
+            ValueError,
+        ) as error:  # the last two: dates that Python has not
+            why = f"{error}".partition("\n")[0] or type(error).__name__
+            raise SourceError(f"file {self._path} cannot be read: {why}") from error
 
 
 def _pyarrow() -> Any:

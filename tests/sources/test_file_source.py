@@ -245,3 +245,31 @@ def test_without_pyarrow_the_line_that_installs_it_is_said(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(SourceError, match=r"pip install 'weir\[parquet\]'"):
         payloads(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(("name", "pack"), [("A.VW.GZ", gzip.compress), ("A.VW.ZST", zstd)])
+def test_endings_in_capitals_are_unpacked_alike(name: str, pack: Damage, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(pack(LINES))
+    assert payloads(tmp_path / name) == LINES.splitlines()
+
+
+def test_a_parquet_ending_in_capitals_is_parquet(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "X.PARQUET")
+    assert payloads(tmp_path / "X.PARQUET") == [b'{"x":1}']
+
+
+@pytest.mark.parametrize("column", [pa.array([3_000_000], pa.date32()), pa.array([1 << 58], pa.timestamp("us"))])
+def test_parquet_dates_that_no_calendar_here_has_are_named(column: "pa.Array", tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"a\.parquet cannot be read: "):
+        rows(tmp_path, x=column)
+
+
+@pytest.mark.parametrize("name", ["b", "b.parquet"])
+def test_a_file_removed_before_its_turn_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1\n")
+    (tmp_path / name).write_bytes(b"2\n")
+    reading = FileSource([tmp_path / "a", tmp_path / name], split_lines).batches(10)
+    assert next(reading).payloads == [b"1"]
+    (tmp_path / name).unlink()
+    with pytest.raises(SourceError, match=rf"{name} cannot be read: .*No such file"):
+        next(reading)

@@ -1,5 +1,7 @@
 """`weir train` writes over nothing that it reads, and over no file that is not its own."""
 
+import asyncio
+import io
 import json
 import os
 from pathlib import Path
@@ -7,6 +9,12 @@ from pathlib import Path
 import pytest
 from backfill_runs import broken_off, train, written
 from weir_process import run_weir
+
+from stream_app.buried import LetterFile
+from stream_app.config import load
+from stream_app.sources.file import FileSource
+from stream_app.training import TrainJob
+from stream_app.training import train as learn_files
 
 EVENT = b'{"label": 1, "features": {"a": 1}}\n'
 BAD = b'{"label": "x", "features": {"a": 1}}\n'
@@ -77,3 +85,31 @@ def test_going_on_with_a_run_does_not_cut_the_letters_of_other_files(tmp_path: P
     assert f"holds those of {other}" in ran.err
     assert letters.read_bytes() == held
     assert train(service, str(path), "--resume")["examples"] == 300
+
+
+def test_a_disk_that_is_full_under_the_letters_is_told_with_their_path(tmp_path: Path) -> None:
+    source = FileSource(written(tmp_path / "a.jsonl", BAD), iter)
+    letters = LetterFile(tmp_path / "letters", source, None)
+    (tmp_path / "letters").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*/letters'"):
+        letters.add(0, "bad", BAD)
+
+
+def test_letters_are_flushed_to_the_disk_without_a_kept_model_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    job = TrainJob(
+        settings=load(None),
+        files=[str(written(tmp_path / "a.jsonl", EVENT + BAD))],
+        dead_letters=str(tmp_path / "letters"),
+    )
+    asyncio.run(learn_files(job, io.StringIO()))
+    assert str(tmp_path / "letters") in flushed

@@ -14,6 +14,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "stream_app"))
 from weir_process import WEIR, Weir, append, closing, records_of, synthetic, wait_for
 
+from tools.produce import BATCH_BYTES, feed
+
 EVENTS = synthetic(30_000)
 
 
@@ -146,3 +148,18 @@ def test_parquet_does_not_go_where_another_format_is_read(tmp_path: Path) -> Non
     ran = service.command("produce", str(tmp_path / "a.parquet"), "--to", f"log:{service.log}")
     assert ran.code == 2
     assert "events.format: 'vw', but rows of Parquet are sent as json" in ran.err
+
+
+class Batches:
+    def __init__(self) -> None:
+        self.taken: list[list[bytes]] = []
+
+    async def append(self, payloads: list[bytes]) -> None:
+        self.taken.append(payloads)
+
+
+async def test_batches_of_large_events_are_cut_by_their_bytes() -> None:
+    sink, events = Batches(), [b"x" * size for size in [20_000] * 900 + [5 << 20, 1]]
+    assert (await feed(sink, events, None, lambda sent: None))[0] == 902
+    assert [event for batch in sink.taken for event in batch] == events
+    assert max(sum(map(len, batch)) for batch in sink.taken if len(batch) > 1) <= BATCH_BYTES

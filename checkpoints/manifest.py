@@ -88,6 +88,8 @@ class Backfill(Part, frozen=True):
     live_from: Position
     """Where the live stream is read from afterwards; a partition that is not named, from its beginning."""
     is_finished: bool = False
+    rows: dict[str, object] = msgspec.field(default_factory=dict)
+    """How rows of CSV were read: columns, separator, encoding, quoting. Left out where it is empty."""
 
 
 class Blob(Part, frozen=True):
@@ -203,6 +205,8 @@ def _plain(value: object, where: str) -> object:
 
 def _is_unsaid(part: msgspec.Struct, name: str) -> bool:
     """Whether a field is left out: one that was added after the first manifests were written, and says nothing."""
+    if isinstance(part, Backfill):
+        return name == "rows" and not part.rows
     return isinstance(part, Manifest) and name == "backfill" and part.backfill is None
 
 

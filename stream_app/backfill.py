@@ -8,6 +8,7 @@ import msgspec
 from checkpoints.checkpoint import Checkpoint, CheckpointStore
 from checkpoints.errors import CheckpointError
 from checkpoints.manifest import Backfill, Position
+from formats.csv_row import CsvRow
 from formats.format import Format
 from stream_app import wiring
 from stream_app.config import ConfigError, Settings
@@ -21,18 +22,25 @@ LETTERS = "dead_letters.jsonl"
 _PLACES = re.compile(r"\d+:\d+(,\d+:\d+)*")
 
 
+class Seam(msgspec.Struct, frozen=True):
+    """What every checkpoint of a backfill says alike: where the live stream begins, and how rows of CSV are read."""
+
+    live_from: Position
+    rows: dict[str, object] = {}
+
+
 class BackfillRun:
     """What a trainer needs to learn files in several goes. State is written by the one who learns, in its thread.
 
     A checkpoint stands before the first record is learnt, so that where the live stream begins is known for good.
     """
 
-    def __init__(self, trainer: Trainer, source: FileSource, keeper: Keeper, live_from: Position) -> None:
+    def __init__(self, trainer: Trainer, source: FileSource, keeper: Keeper, seam: Seam) -> None:
         begun = trainer.backfill
         self._trainer = trainer
         self._keeper = keeper
         self._source = source
-        self._live_from = live_from
+        self._seam = seam
         self._history = History(source.paths, source.sizes, begun.files if begun is not None else ())
         if keeper.head is None:
             self._describe()
@@ -65,15 +73,18 @@ class BackfillRun:
         """All files are learnt: the checkpoint that the live stream goes on from. Returns its id."""
         self._history.end()
         self._describe()
-        backfill = Backfill(files=self._history.files(), live_from=self._live_from, is_finished=True)
-        self._trainer.backfill = msgspec.structs.replace(backfill, is_finished=False)
+        backfill = msgspec.structs.replace(self._described(), is_finished=True)
+        self._trainer.backfill = self._described()
         last = self._keeper.save("end of the files")
         model_id = self._keeper.keep(self._trainer.finished(last, backfill), "a backfill is finished")
         self._keeper.close()
         return model_id
 
     def _describe(self) -> None:
-        self._trainer.backfill = Backfill(files=self._history.files(), live_from=self._live_from)
+        self._trainer.backfill = self._described()
+
+    def _described(self) -> Backfill:
+        return Backfill(files=self._history.files(), live_from=self._seam.live_from, rows=self._seam.rows)
 
 
 def begun_in(store: CheckpointStore, place: str, is_resumed: bool) -> Checkpoint | None:
@@ -104,6 +115,35 @@ def check_schema(begun: Checkpoint, schema: dict[str, object]) -> None:
             f"--resume: {name} is {now.get(different[0])!r}, but was {before.get(different[0])!r} when files were "
             "learnt before: set it back, or begin again in an empty folder"
         )
+
+
+def rows_read(source: FileSource, settings: Settings, format_: Format) -> dict[str, object]:
+    """What rows of CSV mean: by the settings, or the header of the first file. Empty for formats without columns.
+
+    `format_` is one that has read nothing yet, and is not used afterwards. Raises SourceError.
+    """
+    if not isinstance(format_, CsvRow):
+        return {}
+    for path in source.paths:
+        if format_.columns:
+            break
+        with source.opened(path) as stream:
+            next(format_.split(stream), None)
+    events = settings.events
+    separator = events.separator or ("\t" if events.format == "tsv" else ",")
+    quoting = events.quoting if events.quoting is not None else events.format == "csv"
+    return {"columns": list(format_.columns), "separator": separator, "encoding": events.encoding, "quoting": quoting}
+
+
+def check_rows(begun: Checkpoint, rows: dict[str, object]) -> None:
+    """Raises ConfigError where the rest of the rows would mean something else than those learnt."""
+    before = begun.manifest.backfill.rows if begun.manifest.backfill is not None else {}
+    for name in sorted(before.keys() & rows.keys()):
+        if before[name] != rows[name]:
+            raise ConfigError(
+                f"--resume: events.{name} is {rows[name]!r}, by the settings or the header of the first file, but was "
+                f"{before[name]!r} when files were learnt before: set it back, or begin again in an empty folder"
+            )
 
 
 async def live_from(settings: Settings, format_: Format, wanted: str | None, begun: Checkpoint | None) -> Position:

@@ -16,7 +16,16 @@ from learners.vw import VW
 from learners.vw_command import VWCommand
 from learners.vw_lines import of_first_lines
 from stream_app import wiring
-from stream_app.backfill import BackfillRun, begun_in, check_schema, letters_path, live_from
+from stream_app.backfill import (
+    BackfillRun,
+    Seam,
+    begun_in,
+    check_rows,
+    check_schema,
+    letters_path,
+    live_from,
+    rows_read,
+)
 from stream_app.buried import BuriedLetters, LetterFile
 from stream_app.config import ConfigError, Settings
 from stream_app.history import is_live
@@ -71,7 +80,7 @@ async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: 
         seam = await live_from(settings, trainer.parts.format, job.live_from, begun)
         head = begun.id if begun is not None else None
         keeper = Keeper(trainer, store, settings.checkpoints, head, run.letters)
-        backfill = BackfillRun(trainer, run.source, keeper, seam)
+        backfill = BackfillRun(trainer, run.source, keeper, Seam(seam, run.rows))
     table.begin(trainer, job.predictions)
     learnt_before = trainer.counts.records
     started = time.perf_counter()
@@ -91,6 +100,7 @@ class _Run(msgspec.Struct, frozen=True):
     table: Table
     letters: LetterFile | None
     is_finished: bool
+    rows: dict[str, object]
 
 
 def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
@@ -105,6 +115,7 @@ def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     format_ = wiring.build_format(settings, learner.traits)
     split = of_first_lines(format_.split, command.first_lines if command is not None else None)
     source = FileSource(() if is_finished else job.files, split)
+    rows = rows_read(source, settings, wiring.build_format(settings, learner.traits)) if job.out is not None else {}
     letters = None if is_finished else _letters(job, source, begun)
     # VW counts for itself: without a model to keep, metrics of our own would be worked out for nobody.
     is_kept = job.out is not None or settings.learner.kind != "vw"
@@ -113,9 +124,10 @@ def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     if begun is not None:
         if not is_finished:
             check_schema(begun, wiring.identity(settings).schema)
+            check_rows(begun, rows)
         console.is_open = True
         trainer.restore(begun)
-    return _Run(trainer, source, table, letters, is_finished)
+    return _Run(trainer, source, table, letters, is_finished, rows)
 
 
 class _Console:

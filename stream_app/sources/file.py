@@ -137,6 +137,15 @@ class FileSource:
         self._is_closed = True
 
     @contextmanager
+    def opened(self, path: Path) -> Iterator[BinaryIO]:
+        """One of the files, unpacked, beside any read. Raises SourceError."""
+        try:
+            with naming(path), FileStream(path) as stream:
+                yield cast(BinaryIO, stream)
+        except FormatError as error:
+            raise SourceError(f"file {path}, line 1: {error}") from error
+
+    @contextmanager
     def _records(self, path: Path) -> Iterator[Iterator[bytes]]:
         if ending_of(path) == ".parquet":
             self._reading = rows = ParquetRows(path)

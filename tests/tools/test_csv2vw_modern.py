@@ -190,6 +190,7 @@ def test_the_same_header_is_read_in_every_file(csv2vw: Run, tmp_path: Path) -> N
         (("--labels", "YES", "in.csv"), "expected TEXT=NUMBER"),
         (("--labels", "YES=1", "--binary", "in.csv"), "contradict"),
         (("--labels", "YES=1", "--label-map", "map", "in.csv"), "contradict"),
+        (("--quotes", "--no-quotes", "in.csv"), "contradict"),
         (("--binary", "in.csv"), "--label NAME; there are y, a, b"),
         (("--label-map", "map", "in.csv"), "--label NAME; there are y, a, b"),
         (("--separator", ",,", "in.csv"), "expected one character"),
@@ -219,13 +220,13 @@ def test_a_header_that_names_nothing_well_is_refused(csv2vw: Run, header: str) -
 
 def test_every_option_of_the_modern_reader_stands_in_the_help(csv2vw: Run) -> None:
     out = csv2vw("--help")[1]
-    for option in (*CONTRADICT_SCHEMA, "schema", "json", "skip_bad", "exact", "upstream"):
+    for option in (*CONTRADICT_SCHEMA, "no_header", "schema", "json", "skip_bad", "exact", "upstream"):
         assert f"--{option.replace('_', '-')} " in out
 
 
 def test_every_option_stands_in_its_document(csv2vw: Run) -> None:
     page = (Path(__file__).parents[2] / "docs" / "csv2vw.md").read_text(encoding="utf-8")
-    for option in (*CONTRADICT_SCHEMA, "schema", "json", "skip_bad", "exact", "upstream"):
+    for option in (*CONTRADICT_SCHEMA, "no_header", "schema", "json", "skip_bad", "exact", "upstream"):
         assert f"`--{option.replace('_', '-')}" in page
 
 

@@ -18,6 +18,7 @@ from tools.csv2vw_parts.heads import ClassLabels, Heads, LabelRule, NamedLabels
 from tools.csv2vw_parts.label_map import LabelMap, locked
 from tools.csv2vw_parts.layout import Layout, layout_of
 from tools.csv2vw_parts.lines import STDIN, check_paths
+from tools.csv2vw_parts.misplaced_quotes import ADVICE
 from tools.csv2vw_parts.modern_options import Options, parsed
 from tools.csv2vw_parts.reading_progress import Shows, read_bytes, shown
 from tools.csv2vw_parts.row_cells import Cells, Dialect, Row, blocks
@@ -61,9 +62,16 @@ def separator_of(path: str, given: str | None) -> str:
     """What stands between the cells of a file: as given, else as its name says."""
     if given is not None:
         return given
-    name = Path(path)
+    name = Path(path.lower())
     name = name.with_suffix("") if name.suffix in PACKED else name
     return "\t" if name.suffix in TABULATED else ","
+
+
+def dialect_of(path: str, options: Options) -> Dialect:
+    """How a file is cut. Tab-separated values have no quotes (IANA, text/tab-separated-values), unless asked for."""
+    separator = separator_of(path, options.separator)
+    has_quotes = separator != "\t" if options.has_quotes is None else options.has_quotes
+    return Dialect(separator, row_encoding(options.encoding), has_quotes)
 
 
 class Conversion:
@@ -96,12 +104,12 @@ class Conversion:
         """The data rows of all files; the first one's header, or the width of its first row, is the layout."""
         options, done_bytes = self._options, 0
         for path in paths:
-            dialect = Dialect(separator_of(path, options.separator), row_encoding(options.encoding))
+            dialect = dialect_of(path, options)
             with opened(path, options.encoding) as stream:
                 has_header = options.has_header
-                for chunk in chunks(stream):
+                for chunk in chunks(stream, dialect.has_quotes):
                     if self._layout is None or has_header:
-                        row, rest = first_row(chunk)
+                        row, rest = first_row(chunk, dialect.has_quotes)
                         if not row:
                             continue
                         self._take_header(path, chunk, parsed_header(path, chunk, row, dialect))
@@ -161,7 +169,7 @@ class Conversion:
             heads = Heads(rule, options.missing_values, layout.has_native_label)
             self._lines = (JsonLines if options.is_json else VwLines)(layout, heads, options)
         if piece.chunk.fault:
-            self._bad.add(piece.path, piece.chunk.line, piece.chunk.fault)
+            self._bad.add(piece.path, piece.chunk.line, f"{piece.chunk.fault}; {ADVICE}")
             return
         for block in blocks(piece.chunk, piece.dialect, len(layout.names)):
             if block.regular is not None:
@@ -181,7 +189,7 @@ class Conversion:
             if row.fault:
                 raise BadRow(row.fault)
             if len(row.cells) != width:
-                raise BadRow(f"row has {len(row.cells)} cells, but there are {width} columns")
+                raise BadRow(_wrong_width(row, width))
             return self._lines.block(Cells(row.cells, width, 1))
         except BadRow as error:
             self._bad.add(path, row.line, str(error))
@@ -192,7 +200,15 @@ def parsed_header(path: str, chunk: RowChunk, row: bytes, dialect: Dialect) -> l
     """The cells of a first row. Raises ConversionStopped (1)."""
     try:
         if chunk.fault:
-            raise BadRow(chunk.fault)
-        return parsed_row(row, dialect)
+            raise BadRow(f"{chunk.fault}; {ADVICE}")
+        return parsed_row(row, dialect, chunk.line)
     except BadRow as error:
         raise ConversionStopped(f"csv2vw: {path}:{chunk.line}: {error}", 1) from error
+
+
+def _wrong_width(row: Row, width: int) -> str:
+    reason = f"row has {len(row.cells)} cells, but there are {width} columns"
+    more_lines = sum(cell.count("\n") for cell in row.cells)
+    if not more_lines:
+        return reason
+    return f"{reason}; quotes hold lines {row.line} to {row.line + more_lines} together in it; {ADVICE}"

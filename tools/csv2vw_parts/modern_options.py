@@ -11,8 +11,8 @@ from tools.csv2vw_parts.errors import ConversionStopped
 
 MISSING = ("drop", "keep", "indicate")
 CONTRADICT_SCHEMA = (
-    "label", "id", "weight", "namespace", "ignore", "labels", "binary", "label_map", "separator", "encoding",
-    "no_header", "missing_value", "missing",
+    "label", "id", "weight", "namespace", "ignore", "labels", "binary", "label_map", "separator", "quotes",
+    "no_quotes", "encoding", "missing_value", "missing",
 )  # fmt: skip
 """Everything that the schema of a configuration says itself."""
 
@@ -29,6 +29,8 @@ class Options(NamedTuple):
     is_binary: bool
     label_map: str | None
     separator: str | None
+    has_quotes: bool | None
+    """None where the separator decides."""
     encoding: str
     has_header: bool
     missing_values: frozenset[str]
@@ -56,6 +58,7 @@ def parsed(arguments: Sequence[str]) -> Options:
         is_binary=found.binary,
         label_map=found.label_map,
         separator=None if found.separator is None else _separator(found.separator),
+        has_quotes=found.quotes if found.quotes or found.no_quotes else None,
         encoding=_encoding(found.encoding or "utf-8"),
         has_header=not found.no_header,
         missing_values=frozenset(["", *(found.missing_value or [])]),
@@ -73,6 +76,8 @@ def _check(found: argparse.Namespace) -> None:
     if found.schema is not None and given:
         option = "--" + given[0].replace("_", "-")
         raise ConversionStopped(f"csv2vw: {option} and --schema contradict each other: the schema's file says that")
+    if found.quotes and found.no_quotes:
+        raise ConversionStopped("csv2vw: --quotes and --no-quotes contradict each other; give one of them")
     if found.labels and (found.binary or found.label_map):
         other = "--binary" if found.binary else "--label-map"
         raise ConversionStopped(f"csv2vw: --labels and {other} contradict each other; give one of them")
@@ -162,8 +167,10 @@ _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "--binary": ("", "the two labels there are become -1 (the smaller) and 1"),
         "--label-map": ("FILE", "keep the numbers of text labels in this JSON file, for later runs; default: nowhere"),
     },
-    "input: quoted as in RFC 4180, .gz and .zst unpacked, - for standard input": {
+    "input: gzip and Zstandard unpacked, - for standard input": {
         "--separator": ("CHAR", "between cells; tab for a tabulator; default: tab for .tsv and .tab, else ,"),
+        "--quotes": ("", "cells are quoted as in RFC 4180; default: yes, but not where a tab stands between cells"),
+        "--no-quotes": ("", "quotes are text like any other; default: only where a tab stands between cells"),
         "--encoding": ("NAME", "of the bytes; default: utf-8"),
         "--no-header": ("", "the first row is data, columns are 0, 1, ...; default: it names the columns"),
         "--missing-value": ("TEXT", "this cell means no value; may be repeated; default: the empty cell, nan, inf"),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from formats.lines import MAX_ROW_BYTES
 from tools.csv2vw_parts.errors import BadRow
+from tools.csv2vw_parts.misplaced_quotes import ADVICE, misplaced
 from tools.csv2vw_parts.row_chunks import RowChunk, rows
 
 BLOCK_CELLS = 1 << 13
@@ -20,6 +21,8 @@ class Dialect(NamedTuple):
 
     separator: str
     encoding: str
+    has_quotes: bool
+    """As RFC 4180 has them; otherwise a quote is text like any other."""
 
 
 class Cells(NamedTuple):
@@ -52,7 +55,7 @@ def blocks(chunk: RowChunk, dialect: Dialect, width: int) -> Iterator[Block]:
     except UnicodeDecodeError:
         yield Block(None, _rows_singly(chunk, dialect))
         return
-    if '"' in text:
+    if dialect.has_quotes and '"' in text:
         yield from _quoted_blocks(text, chunk, dialect, width)
         return
     text = text.removesuffix("\n").removesuffix("\r")
@@ -63,14 +66,14 @@ def blocks(chunk: RowChunk, dialect: Dialect, width: int) -> Iterator[Block]:
         yield from _plain_blocks(text.split("\n"), chunk.line, dialect.separator, width)
 
 
-def parsed(row: bytes, dialect: Dialect) -> list[str]:
-    """The cells of one row. Raises BadRow for bytes, quotes and line ends that do not belong there."""
+def parsed(row: bytes, dialect: Dialect, line: int) -> list[str]:
+    """The cells of one row, which begins on this line. Raises BadRow for bytes, quotes and line ends out of place."""
     try:
         text = row.decode(dialect.encoding)
     except UnicodeDecodeError as error:
         bad = row[error.start : error.start + 8]
         raise BadRow(f"not {dialect.encoding} at byte {error.start}: {bad!r}; --encoding names another") from error
-    if '"' not in text:
+    if not dialect.has_quotes or '"' not in text:
         if "\r" in text:
             raise BadRow(f"a carriage return within {text[:60]!r}")
         return text.split(dialect.separator)
@@ -78,7 +81,7 @@ def parsed(row: bytes, dialect: Dialect) -> list[str]:
     try:
         return next(csv.reader([text], delimiter=dialect.separator, strict=True))
     except csv.Error as error:
-        raise BadRow(f"not a CSV row: {error}: {text[:60]!r}") from error
+        raise BadRow(f"{misplaced(text, dialect.separator, line)}; {ADVICE}") from error
 
 
 def _plain_blocks(lines: list[str], first: int, separator: str, width: int) -> Iterator[Block]:
@@ -138,9 +141,9 @@ def _cells_singly(some: list[list[str]], first: int) -> Iterator[Row]:
 
 
 def _rows_singly(chunk: RowChunk, dialect: Dialect) -> Iterator[Row]:
-    for line, row in rows(chunk):
+    for line, row in rows(chunk, dialect.has_quotes):
         try:
-            yield Row(line, parsed(row, dialect))
+            yield Row(line, parsed(row, dialect, line))
         except BadRow as error:
             yield Row(line, [], str(error))
 

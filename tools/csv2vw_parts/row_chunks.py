@@ -1,19 +1,20 @@
 """Files to pieces of whole CSV rows, with the number of the line that each begins on, in constant memory.
 
-Knows quotes, as a row may span lines, but no columns. Bytes are UTF-8 or of an encoding in which separators, quotes and
-line ends stand for nothing else; `opened` turns any other encoding into UTF-8.
+Knows quotes, as a row may span lines with them, but no columns. Bytes are UTF-8 or of an encoding in which separators,
+quotes and line ends stand for nothing else; `opened` turns any other encoding into UTF-8.
 """
 
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from formats.lines import MAX_ROW_BYTES, QuotedRow, is_byte_wise
 from tools.csv2vw_parts.errors import ConversionStopped
+from tools.csv2vw_parts.misplaced_quotes import unclosed
 from tools.csv2vw_parts.packed_stream import unpacked
 
 CHUNK_BYTES = 1 << 16
@@ -57,8 +58,8 @@ def opened(path: str, encoding: str) -> Iterator[BinaryIO]:
         raise ConversionStopped(f"csv2vw: {path}: cannot be read on: {error}", 1) from error
 
 
-def chunks(stream: BinaryIO) -> Iterator[RowChunk]:
-    """Yield the rows, as many at once as are there: a pipe's rows come when they come."""
+def chunks(stream: BinaryIO, has_quotes: bool) -> Iterator[RowChunk]:
+    """Yield the rows, as many at once as are there: a pipe's rows come when they come. A fault is one of quotes."""
     line, rest = 1, b""
     read = getattr(stream, "read1", stream.read)
     while data := read(CHUNK_BYTES):
@@ -69,7 +70,7 @@ def chunks(stream: BinaryIO) -> Iterator[RowChunk]:
             continue
         rest = _without_mark(line, rest)
         while True:
-            end = whole_bytes(rest)
+            end = whole_bytes(rest) if has_quotes else rest.rfind(b"\n") + 1
             if end:
                 yield RowChunk(line, rest[:end])
                 line += rest.count(b"\n", 0, end)
@@ -80,7 +81,7 @@ def chunks(stream: BinaryIO) -> Iterator[RowChunk]:
             yield chunk
             line += 1
     rest = _without_mark(line, rest)
-    while rest.count(b'"') % 2:
+    while has_quotes and rest.count(b'"') % 2:
         chunk, rest = _unclosed(line, rest, "before the end of the file")
         yield chunk
         line += 1
@@ -106,25 +107,34 @@ def whole_bytes(data: bytes) -> int:
     return whole
 
 
-def first_row(chunk: RowChunk) -> tuple[bytes, RowChunk]:
+def first_row(chunk: RowChunk, has_quotes: bool) -> tuple[bytes, RowChunk]:
     """The first row that is not empty (b"" where there is none), and the chunk after it."""
-    opened, position = QuotedRow(len(chunk.data) + 1), 0
+    row_at, position = _row_ends(chunk, has_quotes), 0
     for number, line in enumerate(chunk.data.split(b"\n"), chunk.line + 1):
         position += len(line) + 1
-        if row := (opened.add(line) or b"").rstrip(b"\r\n"):
+        if row := (row_at(line) or b"").rstrip(b"\r\n"):
             return row, RowChunk(number, chunk.data[position:])
     return b"", RowChunk(chunk.line + chunk.data.count(b"\n") + 1, b"")
 
 
-def rows(chunk: RowChunk) -> Iterator[tuple[int, bytes]]:
+def rows(chunk: RowChunk, has_quotes: bool) -> Iterator[tuple[int, bytes]]:
     """The rows of a chunk one by one, without their line ends, empty ones left out, and the line each begins on."""
-    opened, first = QuotedRow(len(chunk.data) + 1), chunk.line
+    row_at, first = _row_ends(chunk, has_quotes), chunk.line
     for number, line in enumerate(chunk.data.split(b"\n"), chunk.line):
-        row = opened.add(line)
+        row = row_at(line)
         if row is not None:
             if bare := row.rstrip(b"\r\n"):
                 yield first, bare
             first = number + 1
+
+
+def _row_ends(chunk: RowChunk, has_quotes: bool) -> Callable[[bytes], bytes | None]:
+    """Takes the lines of a chunk; gives the row that each ends, if it ends one."""
+    return QuotedRow(len(chunk.data) + 1).add if has_quotes else _itself
+
+
+def _itself(line: bytes) -> bytes:
+    return line
 
 
 def _without_mark(line: int, data: bytes) -> bytes:
@@ -133,7 +143,7 @@ def _without_mark(line: int, data: bytes) -> bytes:
 
 def _unclosed(line: int, rest: bytes, where: str) -> tuple[RowChunk, bytes]:
     bad, end, rest = rest.partition(b"\n")
-    return RowChunk(line, bad + end, f"a quote in {bad[:60].decode('utf-8', 'replace')!r} is not closed {where}"), rest
+    return RowChunk(line, bad + end, unclosed(line, bad.rstrip(b"\r").decode("utf-8", "replace"), where)), rest
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -33,6 +33,11 @@ class SchemaLines:
             self._format = _format(self._settings, options.is_json)
         except (ConfigError, LearnerError) as error:
             raise ConversionStopped(f"csv2vw: --schema: {error}") from error
+        events = self._settings.events
+        self._has_quotes = events.format == "csv" if events.quoting is None else events.quoting
+        self._has_header = options.has_header
+        if not options.has_header and not events.columns:
+            raise ConversionStopped(f"csv2vw: --no-header: {options.schema} must name the columns: [events] columns")
 
     def convert(self, paths: list[str]) -> Iterator[bytes]:
         """Yield the lines, many at once. Raises ConversionStopped."""
@@ -44,12 +49,12 @@ class SchemaLines:
 
     def _rows(self, path: str, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         """The rows after the header, each with its line."""
-        is_first = True
-        for chunk in chunks(stream):
+        is_first = self._has_header
+        for chunk in chunks(stream, self._has_quotes):
             if chunk.fault:
-                self._bad.add(path, chunk.line, chunk.fault)
+                self._bad.add(path, chunk.line, f"{chunk.fault}; events.quoting = false reads quotes as text")
                 continue
-            for line, row in rows(chunk):
+            for line, row in rows(chunk, self._has_quotes):
                 if is_first and self._is_header(path, line, row):
                     is_first = False
                     continue

@@ -8,7 +8,7 @@ from tools.csv2vw_parts.errors import ConversionStopped
 
 USAGE = r"""Usage: csv2vw [-v] [-h] [-s REGEX] [--exact] [--] [LABEL_COL] [FILE...]
        csv2vw --upstream ...                      (csv2vw --upstream --help)
-       csv2vw --label NAME [LONG OPTION...] [FILE...]
+       csv2vw --modern [--label NAME] [LONG OPTION...] [FILE...]
 
 Writes one Vowpal Wabbit line per row: <label> <n>|f name:number name=text ...
 n counts the rows of all files from 1. Text labels become classes 1..k in order of appearance.
@@ -23,8 +23,8 @@ Rows come from standard input where there is no FILE, and for the FILE "-".
 
 Example: csv2vw -h -- -1 iris.csv | vw --oaa 3
 
-Any long option takes the modern reader: names instead of numbers, quoted cells, everything escaped that VW would
-misread, bad rows told of by their line. It writes <label> [weight] ['tag] |name:number name=text |ns ...
+--modern, or any other long option, takes the modern reader: names instead of numbers, quoted cells, everything escaped
+that VW would misread, bad rows told of by their line. It writes <label> [weight] ['tag] |name:number name=text |ns ...
 
 """
 EXAMPLE = """

@@ -167,6 +167,34 @@ def test_a_name_with_a_bar_is_a_namespace_as_for_vw(csv2vw: Run) -> None:
     assert csv2vw("--missing", "drop", "in.csv", data=data)[1] == "1 2 'x | b:4 c:5 |ns a:3\n"
 
 
+def test_modern_alone_reads_a_header_of_vw(csv2vw: Run) -> None:
+    assert csv2vw("--modern", "in.csv", data='_label,ns|a,b\n1,2,"x y"\n') == (0, "1 | b=x%20y |ns a:2\n", "")
+
+
+@pytest.mark.parametrize("header", ["_label,a", "a,_label", "ns|a,b", '"_label",a', "a\t_label\r"])
+def test_a_header_of_vw_in_the_perl_grammar_is_pointed_out(csv2vw: Run, header: str) -> None:
+    data = header + "\n1,2\n"
+    code, out, err = csv2vw("in.csv", data=data)
+    assert (code, err.count("\n")) == (0, 1)
+    assert "in the first line looks like a header; --modern reads columns by it" in err
+    assert csv2vw("--exact", "in.csv") == (code, out, "")
+    assert csv2vw("-h", "in.csv")[2] == ""
+
+
+@pytest.mark.parametrize("row", ["1,2", "label,a", "my_label,a", "1|2,3", "a,|", "a||b,c"])
+def test_rows_of_data_are_not_taken_for_a_header(csv2vw: Run, row: str) -> None:
+    assert csv2vw("in.csv", data=f"{row}\n_label,ns|a\n")[2] == ""
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full"])
+def test_a_standard_error_that_takes_nothing_changes_no_exit_code(tmp_path: Path, closing: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text("_label,a\n1,2\n")
+    command = f"{sys.executable} -m tools.csv2vw {path} {closing}"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, check=False, cwd=Path(__file__).parents[2])
+    assert (ran.returncode, ran.stdout) == (0, b"1 1|f 1=a\n1 2|f 1:2\n")
+
+
 def test_the_same_header_is_read_in_every_file(csv2vw: Run, tmp_path: Path) -> None:
     (tmp_path / "two.csv").write_text("y,a\n2,6\n")
     assert csv2vw("--label", "y", "in.csv", "two.csv", data="y,a\n1,5\n")[1] == "1 | a:5\n2 | a:6\n"
@@ -197,6 +225,7 @@ def test_the_same_header_is_read_in_every_file(csv2vw: Run, tmp_path: Path) -> N
         (("--encoding", "klingon", "in.csv"), "no known encoding"),
         (("--missing", "maybe", "in.csv"), "invalid choice"),
         (("--json", "--exact", "in.csv"), "--exact means"),
+        (("--modern", "--exact", "in.csv"), "--exact means"),
         (("--nonsense", "in.csv"), "--nonsense"),
         (("--json", "nowhere.csv"), "cannot read 'nowhere.csv'"),
         (("--schema", "nowhere.toml", "in.csv"), "nowhere.toml: no such file"),
@@ -220,13 +249,13 @@ def test_a_header_that_names_nothing_well_is_refused(csv2vw: Run, header: str) -
 
 def test_every_option_of_the_modern_reader_stands_in_the_help(csv2vw: Run) -> None:
     out = csv2vw("--help")[1]
-    for option in (*CONTRADICT_SCHEMA, "no_header", "schema", "json", "skip_bad", "exact", "upstream"):
+    for option in (*CONTRADICT_SCHEMA, "modern", "no_header", "schema", "json", "skip_bad", "exact", "upstream"):
         assert f"--{option.replace('_', '-')} " in out
 
 
 def test_every_option_stands_in_its_document(csv2vw: Run) -> None:
     page = (Path(__file__).parents[2] / "docs" / "csv2vw.md").read_text(encoding="utf-8")
-    for option in (*CONTRADICT_SCHEMA, "no_header", "schema", "json", "skip_bad", "exact", "upstream"):
+    for option in (*CONTRADICT_SCHEMA, "modern", "no_header", "schema", "json", "skip_bad", "exact", "upstream"):
         assert f"`--{option.replace('_', '-')}" in page
 
 

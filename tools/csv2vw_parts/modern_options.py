@@ -156,6 +156,7 @@ def _wide(prog: str) -> argparse.HelpFormatter:
 _REPEATED = ("--namespace", "--ignore", "--labels", "--missing-value")
 _GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "columns, by name, or by number where there is no header": {
+        "--modern": ("", "this reader: columns by the header, quoting, escaping; any other long option implies it"),
         "--label": ("NAME", "the label's column; default: _label where there is one, else no label"),
         "--id": ("NAME", "becomes the tag; default: _tag where there is one, else no tag"),
         "--weight": ("NAME", "becomes the importance weight; default: _weight where there is one, else 1"),

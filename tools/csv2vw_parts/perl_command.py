@@ -1,15 +1,18 @@
 """The command line of the Perl script. Knows which options there are, not what becomes of rows."""
 
+import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 
 from tools.csv2vw_parts.errors import ConversionStopped
-from tools.csv2vw_parts.lines import STDIN, check_paths, read_chunks
+from tools.csv2vw_parts.lines import STDIN, Chunk, check_paths, read_chunks
 from tools.csv2vw_parts.perl import Conversion
 from tools.csv2vw_parts.separator import Separator
 
 DEFAULT_SEPARATOR = r"[,\t]"
+_NAMESPACED = re.compile(r"[A-Za-z_][\w .-]*\|[A-Za-z_][^|]*", re.ASCII)
 
 
 def run(arguments: list[str], is_exact: bool) -> Iterator[bytes]:
@@ -30,7 +33,11 @@ def run(arguments: list[str], is_exact: bool) -> Iterator[bytes]:
     files = _readable(operands) if is_exact else operands
     check_paths(files)
     conversion = Conversion(separator, label_column, "h" in options, _say)
+    is_first = not is_exact and "h" not in options
     for chunk in read_chunks(files) if files or not operands else ():
+        if is_first:
+            _point_to_modern(chunk, separator)
+        is_first = False
         for text in conversion.convert(chunk):
             yield text.encode("latin-1")
         sys.stdout.flush()
@@ -79,6 +86,22 @@ def _readable(paths: list[str]) -> list[str]:
         elif not os.path.isdir(path):  # noqa: PTH112 (pathlib takes longer to import than all of this)
             _say(f"cannot open {path}: No such file or directory")
     return readable
+
+
+def _point_to_modern(chunk: Chunk, separator: Separator) -> None:
+    """A word on standard error about a first line that is a header of VW's own CSV, here a row of data.
+
+    Past Python's stream, so that a standard error that takes nothing changes no exit code.
+    """
+    line = chunk.text[: chunk.text.find("\n")] if "\n" in chunk.text else chunk.text
+    if "_label" not in line and "|" not in line:
+        return
+    cells = [(cell or "").strip('"\r') for cell in separator.fields(separator.unified(line))]
+    found = next((cell for cell in cells if cell == "_label" or _NAMESPACED.fullmatch(cell)), None)
+    if found is not None:
+        text = f"csv2vw: {chunk.path}: {found!r} in the first line looks like a header; --modern reads columns by it\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode("ascii", "backslashreplace"))
 
 
 def _say(text: str) -> None:

@@ -72,6 +72,8 @@ def test_without_quotes_every_line_is_a_row(csv2vw: Run, monkeypatch: pytest.Mon
         ('"1\n2","b"c\n', "in.csv:3: the quote that opens on line 4, at '\"b\"c', closes before"),
         ('1,"a\n2,b\n', "in.csv:3: a quote opens on line 3, at '\"a', and is not closed before the end of the file"),
         ('5" x,1\n6" y,2\n', "in.csv:3: a quote on line 3, after '5', stands within a cell and is alone on its line"),
+        ('5" x,"a"\r\n6" y\r\n', "in.csv:3: a quote on line 3, after '5', stands within a cell and is alone on its"),
+        ('a"b"c,"x\ny"z\n', "in.csv:3: the quote that opens on line 3, at '\"x', closes before the end of its cell"),
         ('5" x,"a\n', "in.csv:3: the quote that opens on line 3, at '\"a', is not closed"),
         ('1,"a\n2,b"\n,c,d\n', "in.csv:5: row has 3 cells, but there are 2 columns"),
         ('1,a,"b\nc"\n', "in.csv:3: row has 3 cells, but there are 2 columns; quotes hold lines 3 to 4 together"),

@@ -5,6 +5,7 @@ import re
 ADVICE = "--no-quotes reads quotes as text"
 SHOWN = 40
 """Characters shown from a quote on."""
+_LINE_END = re.compile(r"[\r\n]")
 _QUOTED = re.compile(r'"[^"]*+(?:""[^"]*+)*+"')
 
 
@@ -22,22 +23,27 @@ def misplaced(text: str, separator: str, line: int) -> str:
     >>> misplaced('5" x,1\n6" y,2', ",", 7)
     "a quote on line 7, after '5', stands within a cell and is alone on its line: the row runs on to line 8"
     """
-    at = 0
+    at, alone = 0, -1
     while at <= len(text):
         if text.startswith('"', at):
             cell = _QUOTED.match(text, at)
             if cell is None:
                 return f"{_opening(text, at, line)}, is not closed"
             end = cell.end()
-            if end < len(text) and text[end] not in (separator, "\n"):
+            if end < len(text) and text[end] not in (separator, "\r", "\n"):
                 return f"{_opening(text, at, line)}, closes before the end of its cell"
+            line_end = _LINE_END.search(text, end, end + 1)
         else:
             end = text.find(separator, at)
             end = len(text) if end < 0 else end
-        bare = text[at:end] if not text.startswith('"', at) else ""
-        if '"' in bare and "\n" in text[at:]:
-            return _within(text, text.index('"', at), line)
+            line_end = _LINE_END.search(text, at, end)
+            found = text.find('"', at, line_end.start() if line_end else end)
+            alone = found if found >= 0 else alone
+        if line_end:
+            break
         at = end + 1
+    if alone >= 0 and "\n" in text:
+        return _within(text, alone, line)
     return f"a carriage return or a cell that is too long within {text[:SHOWN]!r}"
 
 

@@ -42,6 +42,14 @@ for command in (serve, train, predict, checkpoints, rollback, check, weights):
 for entry in entry_points(group="weir.commands"):
     cli.add_command(entry.load(), entry.name)
 
+OF_VW = {
+    "train": "VW's own arguments go in --vw-args",
+    "serve": "VW's own arguments go in learner.args",
+    "check": "VW's own arguments go in learner.args",
+    "predict": "VW's own arguments come with the stored model, which --store DIR names",
+}
+"""What to do with an option that a command does not have, as it may be one of VW's."""
+
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 failed or check not passed, 2 wrong use or something not as it must be."""
@@ -55,10 +63,18 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
-        _end(error.format_message() + hint, 2)
+        message = error.format_message()
+        _end(f"{message}{_of_vw(error, message)}{hint}", 2)
     except FORESEEN as error:
         _end(str(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _of_vw(error: click.ClickException, message: str) -> str:
+    command = error.ctx.command.name if isinstance(error, click.NoSuchOption) and error.ctx is not None else None
+    if command not in OF_VW:
+        return ""
+    return f"{' ' if message.endswith('?') else '; '}{OF_VW[command]}"
 
 
 def _end(message: str, code: int) -> None:

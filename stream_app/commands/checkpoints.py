@@ -51,11 +51,16 @@ def list_(config: str | None, is_json: bool) -> None:
 @checkpoints.command(epilog="Example: weir checkpoints show 1f0c3a9b")
 @click.argument("model_id", metavar="ID")
 @config_option
-def show(model_id: str, config: str | None) -> None:
-    """Print the manifest of a checkpoint as JSON. ID may be any unique prefix of 8 or more hex digits."""
+@json_option
+def show(model_id: str, config: str | None, is_json: bool) -> None:
+    """Print the manifest of a checkpoint as JSON, indented; with --json on one line.
+
+    ID may be any unique prefix of 8 or more hex digits.
+    """
     store = _store(config)
     full = resolve(store, model_id)
-    print_json({"id": full, "manifest": store.load(full).manifest})
+    shown = {"id": full, "manifest": store.load(full).manifest}
+    print_json(shown) if is_json else click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
 
 
 @checkpoints.command(epilog="Example: weir checkpoints take")

@@ -9,20 +9,17 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from checkpoints import open_store
-from checkpoints.checkpoint import Checkpoint
-from checkpoints.lineage import resolve
 from formats.example import Example
-from formats.schema import Schema
 from learners.learner import Audits, HasWeights, Learner, LearnerError, Weight, Weights
-from stream_app import config as configuration
 from stream_app import names as dictionary
 from stream_app import wiring
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.stored_model import opened, store_option
 from stream_app.config import ConfigError, Settings
 from stream_app.sources.file import FileSource
 
 BATCH = 512
+TOP = 20
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -38,23 +35,23 @@ class Wanted(msgspec.Struct, frozen=True):
 @click.argument("model_id", metavar="[CHECKPOINT]", required=False)
 @config_option
 @json_option
-@click.option(
-    "--store", metavar="DIR", help="A folder of checkpoints, as of weir train --out; default checkpoints.url."
-)
-@click.option("--top", type=click.IntRange(min=1), default=20, help="How many weights, heaviest first. Default 20.")
+@store_option
+@click.option("--top", type=click.IntRange(min=1), help="How many weights, heaviest first. Default 20.")
 @click.option("--all", "is_all", is_flag=True, help="Every weight that is not zero, a line each, in VW's own form.")
 @click.option("--names", "has_names", is_flag=True, help="Say which features the weights belong to.")
 @click.option("--from", "files", multiple=True, metavar="FILE", help="Take names from these events too. Repeatable.")
 @click.option("--audit", "audited", metavar="FILE", help="Instead, list every feature of each event with its weight.")
 def weights(
-    model_id: str | None, config: str | None, is_json: bool, store: str | None, top: int, is_all: bool,
+    model_id: str | None, config: str | None, is_json: bool, store: str | None, top: int | None, is_all: bool,
     has_names: bool, files: tuple[str, ...], audited: str | None,
 ) -> None:  # fmt: skip
     """Print the weights of a stored model, by name with --names; of the newest checkpoint, or the one with this id.
 
     --all prints what VW writes with --readable_model, with --names as with --invert_hash, --audit FILE as with --audit.
     """
-    settings, checkpoint = _opened(config, store, model_id)
+    if is_all and top is not None:
+        raise ConfigError("--all and --top: all weights, or so many of them; leave one out")
+    settings, checkpoint = opened(config, store, model_id)
     learner = wiring.build_learner(settings)
     learner.restore(checkpoint.blobs["learner"])
     if audited is not None:
@@ -62,7 +59,7 @@ def weights(
         return
     if not isinstance(learner, HasWeights):
         raise LearnerError(f"weights: {learner.traits.kind} learners have none that can be told")
-    wanted = Wanted(None if is_all else top, has_names or bool(files), is_json, files)
+    wanted = Wanted(None if is_all else top or TOP, has_names or bool(files), is_json, files)
     blob = checkpoint.blobs.get("names", b"") if wanted.has_names else b""
     read = _Read(settings, learner, files)
     told = learner.weights(dictionary.pairs(blob), iter(read))
@@ -87,25 +84,6 @@ class _Read:
     def remarks(self) -> list[str]:
         """What must be known about them."""
         return [f"{self._dead} events could not be read, and were passed over"] if self._dead else []
-
-
-def _opened(config: str | None, folder: str | None, model_id: str | None) -> tuple[Settings, Checkpoint]:
-    """A checkpoint, and the settings that it was learnt with as far as its manifest says them."""
-    settings = configuration.load(config)
-    store = open_store(folder) if folder is not None else wiring.build_store(settings)
-    wanted = resolve(store, model_id) if model_id is not None else store.head()
-    if wanted is None:
-        raise ConfigError(f"{folder or settings.checkpoints.url}: there is no checkpoint in it yet")
-    checkpoint = store.load(wanted)
-    manifest = checkpoint.manifest
-    settings = configuration.replaced(settings, "learner", kind=manifest.learner.kind, args=manifest.learner.arguments)
-    settings = configuration.replaced(settings, "model", task=manifest.model.task)
-    if config is None and folder is not None:
-        known = {field.name for field in msgspec.structs.fields(Schema)}
-        schema = msgspec.convert({key: value for key, value in manifest.schema.items() if key in known}, Schema)
-        settings = msgspec.structs.replace(settings, schema=schema)
-        settings = configuration.replaced(settings, "events", format=manifest.schema.get("events", "json"))
-    return settings, checkpoint
 
 
 def _coverage(blob: bytes, is_told: bool) -> list[str]:

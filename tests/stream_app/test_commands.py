@@ -64,7 +64,11 @@ def test_train_keeps_the_model_and_predict_uses_it(lines):
     assert len(answers) == 240
     assert json.loads(answers[0])["model"] == model
     plain = weir("predict", lines, "--model", model[7:17], cwd=folder).stdout.splitlines()
-    assert [float(line) for line in plain] == [json.loads(line)["prediction"] for line in answers]
+    numbers = [json.loads(line)["prediction"] for line in answers]
+    assert [float(line.split()[0]) for line in plain] == pytest.approx(numbers, abs=5e-7)
+    shown = weir("checkpoints", "show", model[7:17], cwd=folder).stdout
+    assert json.loads(shown) == json.loads(weir("checkpoints", "show", model[7:17], "--json", cwd=folder).stdout)
+    assert shown.startswith('{\n  "id": "')
 
 
 def test_train_refuses_a_folder_that_holds_a_model(lines):
@@ -135,7 +139,11 @@ def test_check_fails_with_code_1_where_something_is_wrong(tmp_path):
         (["train"], "Missing argument 'FILE...'"),
         (["train", "x", "--no-such"], "No such option"),
         (["serve", "-c", "missing.toml"], "missing.toml: no such file"),
-        (["predict", "x"], "there is no checkpoint to predict with yet"),
+        (["train", "x.vw", "-f", "m.vw"], "VW's own arguments go in --vw-args (see weir train --help)"),
+        (["train", "x.vw", "--quiet"], "VW's own arguments go in --vw-args (see weir train --help)"),
+        (["serve", "--oaa", "3"], "VW's own arguments go in learner.args"),
+        (["weights", "--all", "--top", "3"], "--all and --top"),
+        (["predict", "x"], "there is no checkpoint in it yet"),
         (["produce", "missing.jsonl", "--to", "log:l"], "file missing.jsonl is missing"),
         (["produce", "river:Nothing", "--to", "log:l"], "no such bundled data set"),
         (["produce", "river:Phishing", "--to", "ftp://x"], "expected http://HOST:PORT"),

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
 from formats.lines import QuotedRow, is_byte_wise, line_blocks, lines
-from formats.numbers import event_time, number, number_text, weight, written
+from formats.numbers import event_time, is_number_text, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import RowPlan, Shapes, features_of
 from formats.vw_text import Reads
@@ -95,12 +95,20 @@ class CsvRow:
 
     def _check_no_header(self, cells: list[str]) -> None:
         names = sum(cell in self._columns for cell in cells)
-        if names * 2 > len(cells):
+        is_no_event = len(cells) == len(self._columns) and not any(map(is_number_text, cells))
+        if names * 2 > len(cells) or (is_no_event and not self._is_label_of(cells)):
             raise FormatError(
                 f"header: {self._separator.join(cells)[:200]!r} differs from the columns "
                 f"{self._separator.join(self._columns)[:200]!r} (events.columns, or the first file's header): its "
                 "rows would be read under wrong names"
             )
+
+    def _is_label_of(self, cells: list[str]) -> bool:
+        cell = cells[self._special.get("label", 0)]
+        try:
+            return self._schema.is_missing(cell) or self._labels.text_value(cell) is not None
+        except FormatError:
+            return False
 
     def labelled(self, payload: bytes, label: object) -> bytes:
         cells = self._cells(payload)

@@ -36,8 +36,18 @@ def format_of(files: Sequence[str], config: str | None, wanted: str | None = Non
         return "json"
     if any(file.lower().endswith(".parquet") for file in files) or (wanted is None and not _is_said(config)):
         found = guessed(files)
+        if wanted is None and found is None:
+            _check_names_tell_nothing(files)
         return wanted or found
     return wanted
+
+
+def _check_names_tell_nothing(files: Sequence[str]) -> None:
+    for file in files:
+        if Path(file).suffix and not file.startswith("river:"):
+            raise ConfigError(
+                f"{file}: its name does not tell the format; say --format vw, csv, tsv or json (or events.format)"
+            )
 
 
 def guessed(files: Sequence[str]) -> FileFormat | None:

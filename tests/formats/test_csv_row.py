@@ -240,8 +240,13 @@ def test_a_quote_that_runs_over_lines_says_so() -> None:
     assert "events.quoting = false" in said
 
 
-@pytest.mark.parametrize("header", [b"y,b,a", b"a,y", b"y,a,b,c"])
+@pytest.mark.parametrize("header", [b"y,b,a", b"a,y", b"y,a,b,c", b"target,one,two"])
 def test_a_header_that_differs_from_the_columns_is_an_error_not_an_event(header: bytes) -> None:
     format_ = plain()
     with pytest.raises(FormatError, match=r"header: .* differs from the columns 'y,a,b'"):
         split(header + b"\n1,2,3\n", format_)
+
+
+@pytest.mark.parametrize("row", [b"1,x,y", b",x,y", b"z,1,y", b"nan,1,"])
+def test_a_first_row_that_may_be_an_event_is_one(row: bytes) -> None:
+    assert split(row + b"\n1,2,3\n", plain()) == [row, b"1,2,3"]

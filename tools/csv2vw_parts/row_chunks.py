@@ -41,7 +41,7 @@ def opened(path: str, encoding: str) -> Iterator[BinaryIO]:
     try:
         if path == STDIN:
             stream = unpacked(io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), CHUNK_BYTES))
-        elif path.endswith((".gz", ".zst")):
+        elif path.lower().endswith((".gz", ".zst")):
             from stream_app.sources.file_stream import FileStream  # loads zstandard
 
             stream = cast(BinaryIO, FileStream(Path(path)))

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Test processes: twice the cores of a small machine, since half of the tests wait for a process or a timer.
+WORKERS ?= 4
 
 .PHONY: setup run test bench kafka clean
 
@@ -19,7 +21,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --max-worker-restart 0
 
 bench: setup
 	$(BIN)/python -m tools.bench --json bench.json

@@ -1,20 +1,23 @@
 """Checkpoints: learner, encoders, metrics and position as one immutable, content-addressed package."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from checkpoints.checkpoint import CheckpointStore
+from checkpoints.checkpoint import Registry
 from checkpoints.directory import DirectoryStore
 from checkpoints.errors import CheckpointError
-
-STORES: dict[str, Callable[[str], CheckpointStore]] = {"file": DirectoryStore}
-"""Which store a URL's scheme names; a URL without one is a directory."""
+from checkpoints.object_store import ObjectStore
 
 
-def open_store(url: str) -> CheckpointStore:
-    """The store at `url`: a path, or `file:PATH`. Raises CheckpointError for a scheme that no store has."""
-    scheme, colon, rest = url.partition(":")
-    if not colon or "/" in scheme:
-        return DirectoryStore(url)
-    if scheme not in STORES:
-        raise CheckpointError(f"checkpoints.url {url!r}: expected a path or one of {', '.join(sorted(STORES))}:")
-    return STORES[scheme](rest)
+def open_store(url: str, options: Mapping[str, str | int | float | bool] | None = None) -> Registry:
+    """The store at `url`: a path, `file:PATH`, or an object store such as s3://bucket/models, which takes `options`.
+
+    Raises CheckpointError for a scheme that no store has.
+    """
+    if url.startswith("file:"):
+        return DirectoryStore(url.removeprefix("file:"))
+    if "://" in url:
+        return ObjectStore(url, options)
+    scheme, colon, _ = url.partition(":")
+    if colon and "/" not in scheme:
+        raise CheckpointError(f"checkpoints.url {url!r}: expected a path, file:PATH, or a URL such as s3://bucket/path")
+    return DirectoryStore(url)

@@ -67,11 +67,13 @@ class Note(msgspec.Struct, frozen=True):
     """As a person reads it: `every 10000 events`, `SIGTERM`, `on demand`, `rollback`."""
     weir: str
     """Version that saved."""
+    is_pinned: bool = False
+    """Whether retention spares it: it was made by hand, as by a replay or an import, and is in no service's lineage."""
 
     @classmethod
-    def now(cls, why: str, weir: str) -> "Note":
+    def now(cls, why: str, weir: str, is_pinned: bool = False) -> "Note":
         """A note by this process, now."""
-        return cls(created_at=time.time(), host=socket.gethostname(), pid=os.getpid(), why=why, weir=weir)
+        return cls(time.time(), socket.gethostname(), os.getpid(), why, weir, is_pinned)
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -96,11 +98,16 @@ class CheckpointStore(Protocol):
     def save(self, checkpoint: Checkpoint, note: Note, expected_head: str | None) -> str:
         """Keep `checkpoint` durably, move HEAD to it, and return its id.
 
-        `expected_head` fences off a second service: HeadMoved, and nothing saved, unless HEAD is still that (None:
-        no HEAD yet). Saving what is there already moves HEAD, keeps the first note, and repairs a damaged package.
-        Any other failure, a full medium included, is a CheckpointError with HEAD as it was and nothing half saved;
-        only where the very last flush fails may HEAD have moved: ask `head()`.
+        `expected_head` fences off a second service: HeadMoved, and nothing saved, unless HEAD is still that (None: no
+        HEAD yet); of several writers in the same moment, losers may leave a package that `prune` removes. Saving what
+        is there already moves HEAD, keeps the first note, and repairs a damaged package. Any other failure, a full
+        medium included, is a CheckpointError with HEAD as it was and nothing half saved, but for NotFlushed: HEAD has
+        moved, and only the very last flush failed.
         """
+        ...
+
+    def keep(self, checkpoint: Checkpoint, note: Note) -> str:
+        """Keep `checkpoint` durably beside the lineage: HEAD stays. Otherwise as `save`."""
         ...
 
     def load(self, model_id: str) -> Checkpoint:
@@ -122,9 +129,41 @@ class CheckpointStore(Protocol):
     def prune(self, keep: int, also: Collection[str] = ()) -> Sequence[str]:
         """Remove all but the newest `keep` of HEAD's lineage and `also`; returns the ids removed.
 
-        Removes nothing while the lineage cannot be followed that far because a manifest in it is damaged.
+        Spares pinned ones, those that the last entry of any ledger names, and the parents of both. Removes nothing
+        while the lineage cannot be followed that far because a manifest in it is damaged.
         """
         ...
+
+
+class Ledgers(Protocol):
+    """Append-only ledgers beside the checkpoints, each a numbered list of small entries: what tags are made of.
+
+    Blocking, safe to call from any thread or process, and safe against crashes as CheckpointStore is.
+    """
+
+    def ledgers(self) -> Sequence[str]:
+        """The names of all ledgers, sorted."""
+        ...
+
+    def entries(self, ledger: str, first: int = 0) -> Sequence[bytes]:
+        """The entries from number `first` on, oldest first; none where there is no such ledger.
+
+        A negative `first` counts from the end, as in a slice: -1 is the last entry. Cheap for the next number and for
+        -1, however long the ledger is. Raises CheckpointDamaged where one is seen to be missing in between.
+        """
+        ...
+
+    def enter(self, ledger: str, number: int, entry: bytes) -> None:
+        """Make the entry with this number, durably: the next one, counted from 0.
+
+        Raises EntryTaken, with nothing changed, where another writer was faster; CheckpointError for a name that is
+        no plain lower-case one, an entry over 1 MiB, and what `save` raises it for.
+        """
+        ...
+
+
+class Registry(CheckpointStore, Ledgers, Protocol):
+    """What every store is: checkpoints, and the ledgers that name them."""
 
 
 def _differences(data: bytes, entry: Blob) -> list[tuple[str, object, object]]:

@@ -3,6 +3,7 @@
 objects/sha256.<hex>/MODEL.json and one file a blob      the packages, immutable
 notes/sha256.<hex>.json                                  what varies by run
 HEAD                                                     the id of the tip of the live lineage
+ledgers/<name>/<number>.json                             append-only ledgers, such as the history of a tag
 LOCK, tmp/                                               held by the one writer; tmp is empty between writes
 """
 
@@ -17,13 +18,31 @@ import msgspec
 
 from checkpoints.checkpoint import Checkpoint, Note, Summary
 from checkpoints.durable import exclusive, make_folder, read_bounded, remove_all, sync_folder, write_new
-from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, HeadMoved
+from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, NotFlushed
+from checkpoints.ledger import (
+    ENTRY_LIMIT_BYTES,
+    checked_entry,
+    checked_ledger,
+    checked_numbers,
+    entry_taken,
+    named,
+    not_next,
+)
 from checkpoints.lineage import newest_first, superfluous
-from checkpoints.manifest import MODEL_ID, Manifest, decode, id_of
+from checkpoints.manifest import MODEL_ID, verified
+from checkpoints.package import (
+    MANIFEST_LIMIT_BYTES,
+    MODEL_JSON,
+    NOTE_LIMIT_BYTES,
+    bounded_manifest,
+    checked_id,
+    foreign,
+    head_moved,
+    is_whole,
+    note_in,
+    summary_of,
+)
 
-MANIFEST_LIMIT_BYTES = 64 * 1024 * 1024
-_MANIFEST = "MODEL.json"
-_NOTE_LIMIT_BYTES = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 logger = logging.getLogger(__name__)
@@ -42,27 +61,32 @@ class DirectoryStore:
         self._notes = self._path / "notes"
         self._tmp = self._path / "tmp"
         self._head = self._path / "HEAD"
+        self._ledgers = self._path / "ledgers"
         self._wait_s = wait_s
 
     def save(self, checkpoint: Checkpoint, note: Note, expected_head: str | None) -> str:
         """See CheckpointStore. Everything is written and flushed in `tmp` before the first rename."""
-        manifest, model_id = checkpoint.model_json, checkpoint.id
-        if len(manifest) > MANIFEST_LIMIT_BYTES:
-            raise CheckpointError(f"manifest is {len(manifest)} bytes, expected at most {MANIFEST_LIMIT_BYTES}")
+        model_id = checkpoint.id
         with self._writing("checkpoint not saved"):
             self._fence(expected_head)
-            if not self._is_kept(model_id):
-                self._stage(model_id, {**checkpoint.blobs, _MANIFEST: manifest})
-            if self._note(model_id) is None:
-                write_new(self._tmp / "note", msgspec.json.encode(note))
+            self._stage(checkpoint, note)
             write_new(self._tmp / "HEAD", f"{model_id}\n".encode())
             self._publish(model_id)
+            self._move_head(model_id)
         logger.info("checkpoint %s saved: %s", model_id, note.why)
         return model_id
 
+    def keep(self, checkpoint: Checkpoint, note: Note) -> str:
+        """See CheckpointStore."""
+        with self._writing("checkpoint not kept"):
+            self._stage(checkpoint, note)
+            self._publish(checkpoint.id)
+        logger.info("checkpoint %s kept: %s", checkpoint.id, note.why)
+        return checkpoint.id
+
     def load(self, model_id: str) -> Checkpoint:
         """See CheckpointStore."""
-        manifest, _ = self._manifest(model_id)
+        manifest = verified(model_id, self._read(checked_id(model_id), MODEL_JSON, MANIFEST_LIMIT_BYTES))
         blobs = {name: self._read(model_id, name, entry.size) for name, entry in manifest.blobs.items()}
         return Checkpoint(manifest, blobs)
 
@@ -96,7 +120,7 @@ class DirectoryStore:
             return []
         with self._writing("checkpoints not pruned"):
             listed = [summary for summary in self.list() if MODEL_ID.fullmatch(summary.id)]
-            removed = superfluous(self.head(), listed, keep, also)
+            removed = superfluous(self.head(), listed, keep, also, named(self))
             for model_id in removed:
                 (self._objects / model_id).rename(self._tmp / model_id)
             sync_folder(self._objects)
@@ -104,6 +128,35 @@ class DirectoryStore:
         if removed:
             logger.info("checkpoints removed: %s", ", ".join(removed))
         return removed
+
+    def ledgers(self) -> Sequence[str]:
+        """See Ledgers."""
+        try:
+            return sorted(path.relative_to(self._ledgers).as_posix() for path in self._ledgers.glob("*/*"))
+        except OSError as error:
+            raise CheckpointError(f"ledgers not listed: {error}") from error
+
+    def entries(self, ledger: str, first: int = 0) -> Sequence[bytes]:
+        """See Ledgers."""
+        folder = self._ledgers / checked_ledger(ledger)
+        try:
+            numbers = self._numbers(folder)[first:] if first <= 0 else tuple(self._from(ledger, first))
+            return [read_bounded(self._entry(ledger, number), ENTRY_LIMIT_BYTES) for number in numbers]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"ledger {ledger}: {error}") from error
+
+    def enter(self, ledger: str, number: int, entry: bytes) -> None:
+        """See Ledgers."""
+        checked_entry(ledger, number, entry)
+        with self._writing(f"ledger {ledger}: not entered"):
+            self._fence_entry(ledger, number)
+            folder = self._entry(ledger, number).parent
+            make_folder(folder)
+            write_new(self._tmp / "entry", entry)
+            (self._tmp / "entry").rename(self._entry(ledger, number))
+            sync_folder(folder)
 
     @contextmanager
     def _writing(self, failure: str) -> Iterator[None]:
@@ -137,31 +190,41 @@ class DirectoryStore:
     def _fence(self, expected_head: str | None) -> None:
         head = self.head()
         if head != expected_head:
-            raise HeadMoved(
-                f"checkpoint not saved: HEAD of {self._path} is {head}, expected {expected_head}: "
-                "another service saves here; stop one of the two"
-            )
+            raise head_moved(self._path, head, expected_head)
 
-    def _is_kept(self, model_id: str) -> bool:
-        """Whether the package is there and whole; one that is not will be replaced."""
-        try:
-            self.load(model_id)
-        except CheckpointMissing:
-            return False
-        except CheckpointDamaged as error:
-            logger.warning("saving over a damaged checkpoint: %s", error)
-            return False
-        return True
+    def _numbers(self, folder: Path) -> Sequence[int]:
+        """Of all entries of a ledger."""
+        return checked_numbers(str(folder), sorted(int(path.stem) for path in folder.iterdir()))
 
-    def _stage(self, model_id: str, files: dict[str, bytes]) -> None:
-        package = self._tmp / model_id
-        package.mkdir(0o700)
-        for name, data in files.items():
-            write_new(package / name, data)
-        sync_folder(package)
+    def _from(self, ledger: str, first: int) -> Iterator[int]:
+        """The numbers of entries from `first` on, without looking at those before."""
+        while self._entry(ledger, first).exists():
+            yield first
+            first += 1
+
+    def _fence_entry(self, ledger: str, number: int) -> None:
+        if self._entry(ledger, number).exists():
+            raise entry_taken(ledger, number)
+        if number and not self._entry(ledger, number - 1).exists():
+            raise not_next(ledger, number)
+
+    def _entry(self, ledger: str, number: int) -> Path:
+        return self._ledgers / ledger / f"{number:08d}.json"
+
+    def _stage(self, checkpoint: Checkpoint, note: Note) -> None:
+        """Write into `tmp` what is not kept yet: package and note."""
+        manifest, model_id = bounded_manifest(checkpoint), checkpoint.id
+        if not is_whole(self, model_id):
+            package = self._tmp / model_id
+            package.mkdir(0o700)
+            for name, data in {**checkpoint.blobs, MODEL_JSON: manifest}.items():
+                write_new(package / name, data)
+            sync_folder(package)
+        if self._note(model_id) is None:
+            write_new(self._tmp / "note", msgspec.json.encode(note))
 
     def _publish(self, model_id: str) -> None:
-        """Move into place what was staged: package, note, and at last HEAD, each durable before the next."""
+        """Move into place what was staged: package, then note, each durable before the next."""
         package = self._objects / model_id
         if (self._tmp / model_id).exists():
             if package.exists():
@@ -171,40 +234,29 @@ class DirectoryStore:
         if (self._tmp / "note").exists():
             (self._tmp / "note").rename(self._note_path(model_id))
             sync_folder(self._notes)
+
+    def _move_head(self, model_id: str) -> None:
         (self._tmp / "HEAD").rename(self._head)
-        sync_folder(self._path)
+        try:
+            sync_folder(self._path)
+        except OSError as error:
+            raise NotFlushed(f"HEAD names {model_id}, but {self._path} could not be flushed: {error}") from error
 
     def _summary(self, name: str) -> Summary | None:
         """None where the package was removed while it was being listed."""
         if not MODEL_ID.fullmatch(name):
-            return Summary(name, None, 0, None, "not a checkpoint: its name is no model id")
+            return foreign(name)
         try:
-            manifest, size_bytes = self._manifest(name)
+            data = self._read(name, MODEL_JSON, MANIFEST_LIMIT_BYTES)
         except CheckpointMissing:
             return None
         except CheckpointError as error:
             return Summary(name, self._note(name), 0, None, str(error))
-        size_bytes += sum(entry.size for entry in manifest.blobs.values())
-        return Summary(name, self._note(name), size_bytes, manifest)
-
-    def _manifest(self, model_id: str) -> tuple[Manifest, int]:
-        """The verified manifest, and its length in bytes."""
-        if not MODEL_ID.fullmatch(model_id):
-            raise CheckpointMissing(f"{model_id!r} is no model id, expected sha256.<64 hex digits>")
-        data = self._read(model_id, _MANIFEST, MANIFEST_LIMIT_BYTES)
-        found = id_of(data)
-        if found != model_id:
-            raise CheckpointDamaged(
-                f"{model_id}: {_MANIFEST} has sha256 {found[7:]}, the package's name says otherwise"
-            )
-        try:
-            return decode(data), len(data)
-        except CheckpointError as error:
-            raise CheckpointError(f"{model_id}: {error}") from error
+        return summary_of(name, data, self._note(name))
 
     def _read(self, model_id: str, name: str, at_most: int) -> bytes:
         package = self._objects / model_id
-        what = f"{model_id}: {name if name == _MANIFEST else f'blob {name!r}'}"
+        what = f"{model_id}: {name if name == MODEL_JSON else f'blob {name!r}'}"
         try:
             return read_bounded(package / name, at_most)
         except FileNotFoundError as error:
@@ -220,7 +272,7 @@ class DirectoryStore:
 
     def _note(self, model_id: str) -> Note | None:
         try:
-            return msgspec.json.decode(read_bounded(self._note_path(model_id), _NOTE_LIMIT_BYTES), type=Note)
+            return note_in(read_bounded(self._note_path(model_id), NOTE_LIMIT_BYTES))
         except (OSError, ValueError):
             return None
 

@@ -53,14 +53,22 @@ def lineage(head: str | None, summaries: Iterable[Summary]) -> list[Summary]:
     return line
 
 
-def superfluous(head: str | None, summaries: Sequence[Summary], keep: int, also: Collection[str]) -> list[str]:
-    """What retention may remove, by the rule of `CheckpointStore.prune`. Raises CheckpointError for keep < 1."""
+def superfluous(
+    head: str | None, summaries: Sequence[Summary], keep: int, also: Collection[str], named: Collection[str]
+) -> list[str]:
+    """What retention may remove, by the rule of `CheckpointStore.prune`; `named` are those that ledgers name.
+
+    Raises CheckpointError for keep < 1.
+    """
     if keep < 1:
         raise CheckpointError(f"cannot keep {keep!r} checkpoints, expected at least 1")
     kept = lineage(head, summaries)[:keep]
     if not kept or kept[-1].manifest is None:
         return []
-    spared = {summary.id for summary in kept} | set(also)
+    pinned = {summary.id for summary in summaries if summary.note is not None and summary.note.is_pinned}
+    wanted = pinned | set(named)
+    parents = {parent_of(summary) for summary in summaries if summary.id in wanted}
+    spared = {summary.id for summary in kept} | wanted | parents | set(also)
     return [summary.id for summary in summaries if summary.id not in spared]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from checkpoints.errors import CheckpointError
+from checkpoints.errors import CheckpointDamaged, CheckpointError
 
 FORMAT = 1
 MODEL_ID = re.compile(r"sha256\.[0-9a-f]{64}")
@@ -126,6 +126,9 @@ class Manifest(Part, frozen=True, rename={"except_": "except"}):
     """What lies ahead and must not be learnt."""
     backfill: Backfill | None = None
     """The files that this model, or an ancestor, was learnt from. Not in the canonical form while it is None."""
+    begun: ModelId | None = None
+    """The checkpoint of a takeover or rollback since which one service has learnt; in such a checkpoint itself, the one
+    before it. Not in the canonical form while it is None."""
     metrics: dict[str, object] = msgspec.field(default_factory=dict)
     blobs: dict[BlobName, Blob] = msgspec.field(default_factory=dict)
 
@@ -183,6 +186,20 @@ def decode(data: bytes) -> Manifest:
     return manifest
 
 
+def verified(model_id: str, data: bytes) -> Manifest:
+    """The manifest of a package from the bytes of its MODEL.json.
+
+    Raises CheckpointDamaged where they are not what the id is the hash of, CheckpointError where they are no manifest.
+    """
+    found = id_of(data)
+    if found != model_id:
+        raise CheckpointDamaged(f"{model_id}: MODEL.json has sha256 {found[7:]}, the package's name says otherwise")
+    try:
+        return decode(data)
+    except CheckpointError as error:
+        raise CheckpointError(f"{model_id}: {error}") from error
+
+
 class _Format(msgspec.Struct):
     format: int
 
@@ -207,7 +224,7 @@ def _is_unsaid(part: msgspec.Struct, name: str) -> bool:
     """Whether a field is left out: one that was added after the first manifests were written, and says nothing."""
     if isinstance(part, Backfill):
         return name == "rows" and not part.rows
-    return isinstance(part, Manifest) and name == "backfill" and part.backfill is None
+    return isinstance(part, Manifest) and name in ("backfill", "begun") and getattr(part, name) is None
 
 
 def _plain_object(mapping: Mapping[object, object], where: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
-from formats.lines import QuotedRow, is_byte_wise, line_blocks, lines
+from formats.lines import BOM, QuotedRow, is_byte_wise, line_blocks, lines
 from formats.numbers import event_time, is_number_text, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import RowPlan, Shapes, features_of
@@ -56,7 +56,7 @@ class CsvRow:
         self._columns: list[str] = []
         self._special: dict[str, int] = {}
         self._plan: RowPlan | None = None
-        self._heads: dict[object, _Head] = {}
+        self._heads: dict[tuple[str, str], _Head] = {}
         if columns:
             self._name_columns(list(columns))
 
@@ -64,6 +64,16 @@ class CsvRow:
     def columns(self) -> list[str]:
         """Names of the columns; empty until they are known."""
         return self._columns
+
+    @property
+    def read_by(self) -> dict[str, object]:
+        """What decides what a row means, ready for JSON."""
+        return {
+            "columns": list(self._columns),
+            "separator": self._separator,
+            "encoding": self._encoding,
+            "quoting": self._quoting,
+        }
 
     def decode(self, payloads: Sequence[bytes]) -> Decoded:
         if len(payloads) <= BLOCK_ROWS:
@@ -83,7 +93,7 @@ class CsvRow:
         """
         rows = _rows(stream) if self._quoting else lines(stream)
         for first in rows:
-            row = first.removeprefix(b"\xef\xbb\xbf")
+            row = first.removeprefix(BOM)
             cells = self._parse(row)
             if not self._columns:
                 self._name_columns(cells)
@@ -181,18 +191,15 @@ class CsvRow:
         return cells if is_whole else None
 
     def _plain_heads(self, columns: dict[str, list[str]], rows: int) -> Sequence[_Head]:
-        labels, weights = columns.get("label"), columns.get("weight")
-        keys: Sequence[object] = labels or [""] * rows
-        if weights is not None:
-            keys = list(zip(keys, weights, strict=True))
+        none = [""] * rows
+        keys = list(zip(columns.get("label", none), columns.get("weight", none), strict=True))
         known = self._heads
         try:
             return [known[key] for key in keys]
         except KeyError:
             if len(known) >= _CACHED_HEADS:
                 known.clear()
-            pairs = zip(labels or [""] * rows, weights or [""] * rows, strict=True)
-            known.update((key, self._head(*pair)) for key, pair in zip(keys, pairs, strict=True))
+            known.update((key, self._head(*key)) for key in keys)
             return [known[key] for key in keys]
 
     def _head(self, label_cell: str, weight_cell: str) -> _Head:

@@ -8,6 +8,7 @@ import orjson
 from formats.example import Bandit, Dead, Decoded, Example, Features, FormatError, Label
 from formats.json_array import MAX_VALUE_BYTES, array_items
 from formats.labels import Labels
+from formats.lines import BOM
 from formats.numbers import event_time, number, shown, weight
 from formats.schema import Schema
 from formats.shape import Plan, Shapes, features_of
@@ -20,7 +21,6 @@ MAX_ENVELOPE = 10_000
 """Events in one record, at most: an envelope is learnt whole before anything else happens."""
 
 _HEAD_BYTES = 64 << 10
-_BOM = b"\xef\xbb\xbf"
 
 
 class JsonEvent:
@@ -61,7 +61,7 @@ class JsonEvent:
 
         Items of an array are cut one by one. A value over several lines is looked for within MAX_VALUE_BYTES.
         """
-        head = stream.readline(_HEAD_BYTES).removeprefix(_BOM)
+        head = stream.readline(_HEAD_BYTES).removeprefix(BOM)
         while head and not head.strip():
             head = stream.readline(_HEAD_BYTES)
         if head.lstrip().startswith(b"["):

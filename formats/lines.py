@@ -9,6 +9,9 @@ from formats.example import FormatError
 
 CHUNK_BYTES = 1 << 18
 
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark that some programs put before UTF-8."""
+
 MAX_LINE_BYTES = 16 << 20
 """Of a line, at most: a file without line ends must not fill the memory."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from formats.example import Dead, Decoded, Example, Features, FormatError, Label, Lines
 from formats.labels import Labels
-from formats.lines import lines
+from formats.lines import BOM, lines
 from formats.numbers import number, vw_number
 
 Reads = Literal["text", "features"]
@@ -26,7 +26,6 @@ _SEPARATORS = re.compile("[ \t]")
 _SUSPECT = re.compile(rb":(?!-?[0-9]{1,14}+[ \n|])(?!-?[0-9]{1,14}+\.[0-9]{0,14}+[ \n|])")
 # A weight of a namespace multiplies values: with one digit before the point, plain ones stay below MAX_NUMBER.
 _SUSPECT_WEIGHT = re.compile(rb"\|(?::|[^ \t|:\n]++:(?!-?[0-9](?:\.[0-9]{0,14}+)?[ \n|]))")
-_BOM = b"\xef\xbb\xbf"
 _CACHED_HEADS = 4096
 
 
@@ -61,7 +60,7 @@ class _Heads(dict[bytes, tuple[Label, float]]):
         self._labels = labels
 
     def __missing__(self, head: bytes) -> tuple[Label, float]:
-        if head.startswith(_BOM):
+        if head.startswith(BOM):
             raise FormatError("byte order mark: only the exact parser takes it off")
         tokens, tag = _head_tokens(_text(head))
         label = self._labels.parse(tokens)
@@ -251,9 +250,18 @@ def _head_tokens(head: str) -> tuple[list[str], str]:
     return tokens, ""
 
 
+def tag_of(line: bytes) -> bytes:
+    """The tag of a line of VW text.
+
+    >>> tag_of(b"1 'a|f x"), tag_of(b"1 2.5 b|f x"), tag_of(b"1 |f x")
+    (b'a', b'b', b'')
+    """
+    return _bytes(_head_tokens(_text(line.partition(b"|")[0]))[1])
+
+
 def _read_by_vw(raw: bytes) -> str:
     """A line as VW's reader takes it: without its end, a byte order mark, and NULs after the number that ends it."""
-    line = _text(raw.rstrip(b"\r").removeprefix(_BOM))
+    line = _text(raw.rstrip(b"\r").removeprefix(BOM))
     if line.endswith("\0"):
         shorter = line.rstrip("\0")
         if ":" in shorter.split(" ")[-1]:

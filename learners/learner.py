@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from formats.example import Example, LabelKind
 from formats.vw_text import Reads
+from learners.explanation import Score
 
 Column = NDArray[np.float64]
 Answer = float | list[float] | list[list[float]] | list[list[list[float]]]
@@ -92,21 +93,15 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an example is a group of lines, one per action."""
 
 
-class Contribution(msgspec.Struct, frozen=True):
-    """What one named feature added to a raw score."""
-
-    feature: str
-    value: float
-    weight: float
-    contribution: float
-
-
 @runtime_checkable
 class Explains(Protocol):
     """A learner that can say what each feature contributed to a prediction."""
 
-    def explain(self, example: Example) -> list[Contribution]:
-        """Contributions that sum to the raw score; largest magnitude first."""
+    def score(self, example: Example) -> Score:
+        """The raw score of an example, and everything that it is the sum of, interactions included.
+
+        Changes nothing; the label is not read. Raises LearnerError where this learner's score is no such sum.
+        """
         ...
 
 

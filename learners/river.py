@@ -13,6 +13,7 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Number
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ import numpy as np
 import river
 
 from formats.example import Example, Features, Value
+from learners.explanation import CONSTANT, Score, Term
 from learners.learner import Answer, Column, LearnerError, Learnt, Name, Rejected, Traits, Weight, Weights
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -85,16 +87,11 @@ class River:
         return Learnt(predictions, losses, rejected)
 
     def predict(self, example: Example) -> Answer:
-        # River notes down names that it is asked for the first time; the newest entries of a dict are its last.
-        sizes = [len(table) for table in self._tables]
-        try:
-            return self._predict(flat(example.features))
-        except _UNLEARNABLE as error:
-            raise LearnerError(f"river: {type(error).__name__}: {error}") from error
-        finally:
-            for table, size in zip(self._tables, sizes, strict=True):
-                while len(table) > size:
-                    table.popitem()
+        with self._traceless():
+            try:
+                return self._predict(flat(example.features))
+            except _UNLEARNABLE as error:
+                raise LearnerError(f"river: {type(error).__name__}: {error}") from error
 
     def probabilities(self, predictions: Column) -> Column:
         return np.clip(predictions, 0.0, 1.0)
@@ -113,9 +110,7 @@ class River:
 
     def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
         """Of the pipeline's last step, by the names that it keeps itself: `names` and `examples` are not needed."""
-        last = self._model
-        while isinstance(getattr(last, "steps", None), dict):
-            last = list(last.steps.values())[-1]
+        last = self._last()
         found = getattr(last, "weights", None)
         if not isinstance(found, dict) or not all(isinstance(weight, Number) for weight in found.values()):
             raise LearnerError(f"river's {type(last).__name__} has no weights by name; its linear models have")
@@ -123,6 +118,44 @@ class River:
         if isinstance(intercept := getattr(last, "intercept", None), Number):
             told["(intercept)"] = float(intercept)  # type: ignore[arg-type]
         return Weights([Weight([name], None, value, f"{value:g}") for name, value in told.items() if value], [])
+
+    def score(self, example: Example) -> Score:
+        """Of a linear model, with whatever transforms the features before it."""
+        last = self._last()
+        if not hasattr(last, "_raw_dot_one") or not isinstance(getattr(last, "intercept", None), Number):
+            raise LearnerError(f"river's {type(last).__name__} cannot be explained; its linear models can be")
+        fields = {key: field for field, key in _keys(example.features)}
+        with self._traceless():
+            try:
+                row = flat(example.features)
+                if last is not self._model:
+                    row, _ = self._model._transform_one(row)
+                weights, raw = last.weights, float(last._raw_dot_one(row))
+            except _UNLEARNABLE as error:
+                raise LearnerError(f"river: {type(error).__name__}: {error}") from error
+        terms = [
+            Term(str(name), _fields_of(str(name), fields), name, float(value), float(weights.get(name, 0.0)))
+            for name, value in row.items()
+        ]
+        return Score(raw, [*terms, Term(CONSTANT, (CONSTANT,), CONSTANT, 1.0, float(last.intercept))])
+
+    def _last(self) -> Any:
+        """The step of the pipeline that predicts."""
+        last = self._model
+        while isinstance(getattr(last, "steps", None), dict):
+            last = list(last.steps.values())[-1]
+        return last
+
+    @contextmanager
+    def _traceless(self) -> Iterator[None]:
+        """River notes down names that it is asked for the first time: take them off, the newest of a dict are last."""
+        sizes = [len(table) for table in self._tables]
+        try:
+            yield
+        finally:
+            for table, size in zip(self._tables, sizes, strict=True):
+                while len(table) > size:
+                    table.popitem()
 
     def _learn_one(self, row: dict[str, Any], example: Example, prediction: float) -> float:
         label = example.label
@@ -235,6 +268,31 @@ def _put(row: dict[str, Any], name: str, value: Value) -> None:
         row.update((f"{name}={token}", 1) for token in value)
     elif value is not None:
         row[name] = value
+
+
+def _keys(features: Features) -> Iterator[tuple[str, str]]:
+    """Each raw field, and a key that it has in the flat row."""
+    for namespace, values in features.items():
+        prefix = f"{namespace}^" if namespace else ""
+        for name, value in values.items():
+            row: dict[str, Any] = {}
+            _put(row, prefix + name, value)
+            yield from ((prefix + name, key) for key in row)
+
+
+def _fields_of(name: str, fields: dict[str, str]) -> tuple[str, ...]:
+    """The raw fields that a feature is made of: itself, what was one-hot encoded, or the parts of a product.
+
+    >>> _fields_of("f^b_x", {"f^b": "f^b"}), _fields_of("a*t=x", {"a": "a", "t=x": "t"}), _fields_of("?", {})
+    (('f^b',), ('a', 't'), ('?',))
+    """
+    if name in fields:
+        return (fields[name],)
+    encoded = [key for key in fields if name.startswith(f"{key}_")]
+    if encoded:
+        return (fields[max(encoded, key=len)],)
+    parts = [fields[part] for part in name.split("*") if part in fields]
+    return tuple(dict.fromkeys(parts)) or (name,)
 
 
 def _river_names() -> dict[str, Any]:

@@ -4,6 +4,7 @@ The binding's own wrapper costs 5 us an example, so this calls `pylibvw` directl
 micro-batch is parsed at once, then each example is learnt, read and finished. An example is finished exactly once.
 """
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,19 +14,22 @@ import pylibvw
 
 from formats.example import Example, LabelKind, text_of
 from learners import vw_weights
-from learners.learner import Answer, Audit, Column, Contribution, LearnerError, Learnt, Name, Rejected, Traits, Weights
+from learners.explanation import Score
+from learners.learner import Answer, Audit, Column, LearnerError, Learnt, Name, Rejected, Traits, Weights
 from learners.vw_arguments import VWArguments
 from learners.vw_bounds import Bounds
 from learners.vw_console import Console, VWLog
-from learners.vw_explanation import contributions
+from learners.vw_explanation import LINEAR, Terms
 from learners.vw_groups import GroupKind, crash_reason, without_outcome
 from learners.vw_predictions import Reading, classes
 from learners.vw_state import copy_of, model_file, readable, state_of
 
 # These draw random numbers when they predict, and VW's model holds where the sequence stands.
 _DRAWING = frozenset(["cb_sample", "search_task", "cbzo", "emt", "automl"])
-# One of these that is deleted spoils the memory of the process, so it is kept.
+# One of these that is deleted spoils the memory of the process. It never is, also where the process ends, except in a
+# bounded run: VW writes the last of its report when it is deleted.
 _NOT_DELETED = frozenset(["pmf_to_pdf", "cats_tree"])
+_NOT_REGULARISED = vw_weights.Regularised()
 _GROUP_KINDS: dict[int, GroupKind] = {
     pylibvw.vw.lCostSensitive: "cost",
     pylibvw.vw.lConditionalContextualBandit: "ccb",
@@ -46,6 +50,8 @@ class VW:
 
     _copy: Any
     _copied: tuple[float, float]
+    _terms: Terms | None
+    _taken_off: tuple[tuple[float, float], vw_weights.Regularised] | None
 
     def __init__(self, arguments: str = "", console: Console | None = None, reports: Sequence[str] = ()) -> None:
         self._arguments = VWArguments(arguments)
@@ -56,7 +62,6 @@ class VW:
         self._log = VWLog(console)
         self._silence = VWLog(None)
         self._reductions: set[str] = set()
-        self._kept: list[Any] = []
         self._open([])
         self.traits = self._traits(arguments)
 
@@ -134,22 +139,34 @@ class VW:
         with model_file(state) as path:
             self._open(["--preserve_performance_counters", "-i", str(path)])
 
-    def explain(self, example: Example) -> list[Contribution]:
-        """Weight times value of every feature of a linear model, and what is left of the raw score as one row."""
+    def score(self, example: Example) -> Score:
         if self.traits.is_multiline or not self._reading.is_score:
             raise LearnerError("only a VW learner with a single scalar score can be explained")
+        other = sorted(name for name in self._reductions if not LINEAR.fullmatch(name))
+        if other:
+            raise LearnerError(f"VW's {', '.join(other)} cannot be explained: its score is no sum over features")
+        if self._terms is None:
+            self._terms = Terms(self._model(""))
         line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
         self._vw.predict(line)
-        has_constant = "--noconstant" not in self._arguments.options
-        return contributions(self._vw, example.text, line.get_partial_prediction(), has_constant)
+        return Score(line.get_partial_prediction(), self._terms.of(example.text, self._regularised().weight))
+
+    def _regularised(self) -> vw_weights.Regularised:
+        """Only VW's own model file tells how much is taken off weights now, so it is read once per state."""
+        if {"--l1", "--l2"}.isdisjoint(self._arguments.options):
+            return _NOT_REGULARISED
+        learnt = self._vw.get_weighted_examples(), self._vw.get_sum_loss()
+        if self._taken_off is None or self._taken_off[0] != learnt:
+            self._taken_off = learnt, vw_weights.Regularised.of(self._readable())
+        return self._taken_off[1]
 
     def weights(self, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
-        return vw_weights.weights(self._model(), names, examples)
+        return vw_weights.weights(self._model(self._readable()), names, examples)
 
     def audit(self, examples: Iterable[Example]) -> Iterator[Audit]:
         if self.traits.is_multiline or not self._reading.is_score:
             raise LearnerError("audit: only a VW learner with a single scalar score can be audited")
-        auditor = vw_weights.Auditor(self._model())
+        auditor = vw_weights.Auditor(self._model(self._readable()))
         for example in examples:
             line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))
             self._vw.predict(line)
@@ -161,9 +178,11 @@ class VW:
             self._vw.run_parser()
         self._vw.finish()
 
-    def _model(self) -> vw_weights.VWModel:
+    def _readable(self) -> str:
+        return readable(self.state(), self._arguments.for_restore())
+
+    def _model(self, text: str) -> vw_weights.VWModel:
         vw = self._vw
-        text = readable(self.state(), self._arguments.for_restore())
         return vw_weights.VWModel(
             vw.get_arguments(), text, self._hashed, vw.get_weight, vw.num_weights(), vw.get_stride()
         )
@@ -183,8 +202,6 @@ class VW:
         ]
 
     def _open(self, extra: list[str]) -> None:
-        if not self._reductions.isdisjoint(_NOT_DELETED):
-            self._kept.append(self._vw)
         try:
             command = self._arguments.for_restore() if extra else self._arguments.command
             self._vw: Any = pylibvw.vw([*command, *self._reports, *extra], self._log.binding)
@@ -193,7 +210,11 @@ class VW:
             raise LearnerError(f"VW: {error} (arguments: {self._arguments})") from error
         self._group_kind = _GROUP_KINDS.get(self._label_type, "other")
         self._reductions = set(self._vw.get_enabled_learners())
+        if not self._is_bounded and not self._reductions.isdisjoint(_NOT_DELETED):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._vw))
         self._copy = None
+        self._terms = None
+        self._taken_off = None
         self._reading = Reading.of(self._vw._get_prediction_type(), self._label_type)
         self._loss = self._arguments.value("--loss_function", "squared")
         link = self._arguments.value("--link", "identity")

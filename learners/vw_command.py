@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from learners.learner import LearnerError
@@ -72,10 +73,18 @@ class VWCommand:
         if value is not None:
             self.reports = [*_without(self.reports, name), name, value]
 
+    def files(self) -> dict[str, str]:
+        """The files that VW writes, by option.
+
+        >>> VWCommand("--progress 2 -f m").files()
+        {'--final_regressor': 'm'}
+        """
+        return {name: value for name, value in pairwise(self.reports) if name in _FILES}
+
     def check_files(self) -> None:
         """Raises LearnerError for a file that cannot be written: VW would say nothing, or only at the end."""
-        for name, value in zip(self.reports, self.reports[1:], strict=False):
-            if name not in _FILES or value == "stdout":
+        for name, value in self.files().items():
+            if value == "stdout":
                 continue
             try:
                 with Path(value).open("ab"):

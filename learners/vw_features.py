@@ -14,6 +14,9 @@ from formats.vw_text import sections
 Name = tuple[bytes, bytes]
 """Namespace and feature."""
 
+Feature = tuple[Name, ...]
+"""What one feature is made of: one name, or for a gram those of all features in it."""
+
 Term = tuple[int, ...]
 """Namespaces that interact, by the first byte of their names."""
 
@@ -25,13 +28,14 @@ _HEX = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _SPELLED = [(rb"[0-9]", b"0"), (rb"[a-z]", b"a"), (rb"[A-Z]", b"A"), (rb"[^0aA.]", b"#")]
 
 
-def shown(name: Name) -> bytes:
+def shown(feature: Feature) -> bytes:
     """The name as VW prints it.
 
-    >>> shown((b"f", b"a=1")), shown((b"", b"a"))
-    (b'f^a=1', b'a')
+    >>> shown(((b"f", b"a=1"),)), shown(((b"", b"a"),)), shown(((b"f", b"a"), (b"f", b"b")))
+    (b'f^a=1', b'a', b'f^a^b')
     """
-    return b"^".join(name) if name[0] else name[1]
+    namespace = feature[0][0]
+    return b"^".join([*([namespace] if namespace else []), *(name for _, name in feature)])
 
 
 class Tweaks:
@@ -72,12 +76,12 @@ class Tweaks:
                     self._derive(groups, char, name)
         return dict(groups)
 
-    def grams(self, char: int, names: Sequence[Name]) -> list[Name]:
+    def grams(self, char: int, names: Sequence[Name]) -> list[Feature]:
         """What VW appends to the features of a namespace that stand side by side."""
-        grams = []
+        grams: list[Feature] = []
         for mask in self._masks.get(char, ()):
             for first in range(len(names) - mask[-1]):
-                grams.append((names[first][0], b"^".join([names[first + step][1] for step in mask])))
+                grams.append(tuple([names[first + step] for step in mask]))
         return grams
 
     def terms(self, present: Iterable[int]) -> list[Term]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from formats.example import Example
 from learners.learner import Audit, Audited, LearnerError, Name, Weight, Weights
-from learners.vw_features import CONSTANT, Term, Tweaks, shown
+from learners.vw_features import CONSTANT, Feature, Term, Tweaks, shown
 
 Indices = NDArray[np.uint64]
 Hashed = list[tuple[int, list[tuple[int, float]]]]
@@ -51,12 +51,16 @@ class VWModel(msgspec.Struct, frozen=True):
 class Features(msgspec.Struct, frozen=True):
     """Features of one namespace: names, full indices, values."""
 
-    names: list[bytes]
+    names: list[Feature]
     indices: Indices
     values: NDArray[np.float32]
 
     def name(self, place: int) -> bytes:
-        return self.names[place]
+        return shown(self.names[place])
+
+    def parts(self) -> Sequence[tuple[Feature, ...]]:
+        """What each feature is made of: itself."""
+        return [(name,) for name in self.names]
 
 
 def weights(model: VWModel, names: Iterable[Name], examples: Iterable[Example]) -> Weights:
@@ -89,7 +93,7 @@ class Auditor:
         self._naming = Naming(model, [])
         self._weight = model.weight
         state = {name: float(value) for name, value in _FIELD.findall(model.readable)}
-        self._gravity, self._contraction = state["l1_state"], state["l2_state"]
+        self._used = Regularised.of(model.readable).weight
         self._bounds = state["min_label"], state["max_label"]
 
     def audit(self, example: Example, prediction: float) -> Audit:
@@ -98,15 +102,28 @@ class Auditor:
         for _, features in self._naming.features(example.text):
             slots = self._naming.slots(features.indices, 0).tolist()
             for place, (slot, value) in enumerate(zip(slots, features.values.tolist(), strict=True)):
-                name, weight = _text(features.name(place)), self._regularised(self._weight(slot, 0))
+                name, weight = _text(features.name(place)), self._used(self._weight(slot, 0))
                 rows.append(Audited(name, slot, value, weight, f"{name}:{slot}:{value:g}:{weight:g}"))
         lowest, highest = self._bounds
         return Audit(min(max(prediction, lowest), highest), sorted(rows, key=lambda row: -abs(row.weight * row.value)))
 
-    def _regularised(self, raw: float) -> float:
-        """What --l1 and --l2 leave of a weight when it is used."""
-        kept = raw - math.copysign(self._gravity, raw) if abs(raw) > self._gravity else 0.0
-        return kept * self._contraction
+
+class Regularised(msgspec.Struct, frozen=True):
+    """What `--l1` and `--l2` leave of a weight when it is used: VW takes it off in one go for all weights."""
+
+    gravity: float = 0.0
+    contraction: float = 1.0
+
+    @classmethod
+    def of(cls, readable: str) -> "Regularised":
+        """As `--readable_model` tells it, to six digits."""
+        state = {name: float(value) for name, value in _FIELD.findall(readable)}
+        return cls(state["l1_state"], state["l2_state"])
+
+    def weight(self, raw: float) -> float:
+        """The weight as it counts."""
+        kept = raw - math.copysign(self.gravity, raw) if abs(raw) > self.gravity else 0.0
+        return kept * self.contraction
 
 
 class Naming:
@@ -185,16 +202,17 @@ class Naming:
         named = self._tweaks.names(line)
         groups = {}
         for char, features in self._model.hashed(line):
-            names = [(b"", b"Constant")] if char == CONSTANT else named.get(char, [])
+            plain = [(b"", b"Constant")] if char == CONSTANT else named.get(char, [])
+            names: list[Feature] = [(name,) for name in plain]
             if is_whole:
-                names = names + self._tweaks.grams(char, names)
+                names += self._tweaks.grams(char, plain)
             else:
                 features = features[: len(names)]
             if len(names) != len(features):
                 self._remark(f"namespace {char}: VW makes features of it whose names are not known")
                 continue
             groups[char] = Features(
-                [shown(name) for name in names],
+                names,
                 np.array([index for index, _ in features], np.uint64),
                 np.array([value for _, value in features], np.float32),
             )
@@ -240,7 +258,14 @@ class _Products:
             self._places = [places[rows] for places in self._places] + [columns]
 
     def name(self, place: int) -> bytes:
-        return b"*".join([group.names[at[place]] for group, at in zip(self._groups, self._places, strict=True)])
+        return b"*".join([shown(group.names[at[place]]) for group, at in zip(self._groups, self._places, strict=True)])
+
+    def parts(self) -> Sequence[tuple[Feature, ...]]:
+        """What each interaction is made of."""
+        columns = [
+            [group.names[place] for place in at.tolist()] for group, at in zip(self._groups, self._places, strict=True)
+        ]
+        return list(zip(*columns, strict=True))
 
 
 def _body(readable: str) -> str:

@@ -11,9 +11,10 @@ from checkpoints.manifest import Backfill, Position
 from formats.csv_row import CsvRow
 from formats.format import Format
 from stream_app import wiring
-from stream_app.config import ConfigError, Settings
+from stream_app.derived import finished
 from stream_app.history import History
 from stream_app.keeping import Keeper
+from stream_app.settings import ConfigError, Settings
 from stream_app.sources.file import FileSource
 from stream_app.sources.source import Records, SourceError
 from stream_app.trainer import Trainer
@@ -72,19 +73,18 @@ class BackfillRun:
     def finish(self) -> str:
         """All files are learnt: the checkpoint that the live stream goes on from. Returns its id."""
         self._history.end()
-        self._describe()
-        backfill = msgspec.structs.replace(self._described(), is_finished=True)
-        self._trainer.backfill = self._described()
+        described = self._describe()
         last = self._keeper.save("end of the files")
-        model_id = self._keeper.keep(self._trainer.finished(last, backfill), "a backfill is finished")
+        seam = finished(self._trainer, last, msgspec.structs.replace(described, is_finished=True))
+        model_id = self._keeper.keep(seam, "a backfill is finished")
         self._keeper.close()
         return model_id
 
-    def _describe(self) -> None:
-        self._trainer.backfill = self._described()
-
-    def _described(self) -> Backfill:
-        return Backfill(files=self._history.files(), live_from=self._seam.live_from, rows=self._seam.rows)
+    def _describe(self) -> Backfill:
+        """Have the next checkpoint say what was learnt so far."""
+        seam = self._seam
+        self._trainer.backfill = Backfill(files=self._history.files(), live_from=seam.live_from, rows=seam.rows)
+        return self._trainer.backfill
 
 
 def begun_in(store: CheckpointStore, place: str, is_resumed: bool) -> Checkpoint | None:
@@ -117,7 +117,7 @@ def check_schema(begun: Checkpoint, schema: dict[str, object]) -> None:
         )
 
 
-def rows_read(source: FileSource, settings: Settings, format_: Format) -> dict[str, object]:
+def rows_read(source: FileSource, format_: Format) -> dict[str, object]:
     """What rows of CSV mean: by the settings, or the header of the first file. Empty for formats without columns.
 
     `format_` is one that has read nothing yet, and is not used afterwards. Raises SourceError.
@@ -129,10 +129,7 @@ def rows_read(source: FileSource, settings: Settings, format_: Format) -> dict[s
             break
         with source.opened(path) as stream:
             next(format_.split(stream), None)
-    events = settings.events
-    separator = events.separator or ("\t" if events.format == "tsv" else ",")
-    quoting = events.quoting if events.quoting is not None else events.format == "csv"
-    return {"columns": list(format_.columns), "separator": separator, "encoding": events.encoding, "quoting": quoting}
+    return format_.read_by
 
 
 def check_rows(begun: Checkpoint, rows: dict[str, object]) -> None:

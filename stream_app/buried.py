@@ -9,8 +9,8 @@ from typing import TextIO
 import msgspec
 
 from checkpoints.durable import sync_folder
-from stream_app.config import ConfigError
 from stream_app.dead_letters import printable
+from stream_app.settings import ConfigError
 from stream_app.sources.file import FileSource
 
 TOLD = 10

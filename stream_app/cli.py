@@ -10,14 +10,22 @@ from formats.example import FormatError
 from formats.schema import SchemaError
 from learners.learner import LearnerError
 from stream_app.commands.check import check
-from stream_app.commands.checkpoints import checkpoints, rollback
+from stream_app.commands.checkpoints import checkpoints
+from stream_app.commands.deploy import deploy, tags
+from stream_app.commands.importance import importance
 from stream_app.commands.predict import predict
+from stream_app.commands.race import race
+from stream_app.commands.rollback import rollback
 from stream_app.commands.serve import serve
+from stream_app.commands.shadows import promote, shadows
+from stream_app.commands.time_machine import at, explain, replay_, verify
 from stream_app.commands.train import train
+from stream_app.commands.value import value
 from stream_app.commands.weights import weights
-from stream_app.config import ConfigError
+from stream_app.commands.worker import worker
 from stream_app.http.client import ClientError
-from stream_app.service import ServiceError
+from stream_app.refusal import ServiceError
+from stream_app.settings import ConfigError
 from stream_app.sources.source import SourceError
 from stream_app.trainer import TrainerError
 
@@ -36,7 +44,11 @@ def cli() -> None:
     """
 
 
-for command in (serve, train, predict, checkpoints, rollback, check, weights):
+COMMANDS = (
+    serve, worker, train, predict, checkpoints, rollback, deploy, tags, replay_, verify, at, explain, importance,
+    race, shadows, promote, value, check, weights,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 # What stands on the service rather than in it (produce, demo, bench) lives in tools/ and registers itself.
 for entry in entry_points(group="weir.commands"):
@@ -44,6 +56,7 @@ for entry in entry_points(group="weir.commands"):
 
 OF_VW = {
     "train": "VW's own arguments go in --vw-args",
+    "worker": "VW's own arguments go in learner.args",
     "serve": "VW's own arguments go in learner.args",
     "check": "VW's own arguments go in learner.args",
     "predict": "VW's own arguments come with the stored model, which --store DIR names",

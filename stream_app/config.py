@@ -1,152 +1,21 @@
-"""Settings: `weir.toml`, environment variables over it, and what both default to. Builds nothing."""
+"""Where settings come from: `weir.toml`, and environment variables over it. Builds nothing."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from formats.schema import Schema, SchemaError
+from formats.schema import SchemaError
 from stream_app.invalid import place_and_reason
-
-Task = Literal["binary", "regression", "multiclass", "bandit"]
+from stream_app.money import money_of
+from stream_app.settings import ConfigError, Settings
 
 DEFAULT_FILE = "weir.toml"
-SECRETS = {("http", "token"), ("source", "kafka_password"), ("source", "kafka_key_password")}
-
-_DEFAULT_ARGS = {
-    "binary": "--loss_function logistic --link logistic",
-    "regression": "",
-    "bandit": "--cb_explore_adf",
-}
-
-
-class ConfigError(Exception):
-    """A setting that is unknown, of the wrong type, or impossible. The message names it and says what to do."""
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class ModelSettings(_Section, frozen=True):
-    """`[model]`: which model this is."""
-
-    name: str = "model"
-    task: Task = "binary"
-    owner: str = ""
-    metadata: dict[str, str] = {}
-
-
-class LearnerSettings(_Section, frozen=True):
-    """`[learner]`: what learns. `args` are VW's own, or a river expression; the default depends on the task.
-
-    `names`: how many names of features are kept, 0 for none. They are looked for in the first `names_first` examples
-    (None: as many as suit a service, or a bounded run), and in one of `names_every` after those.
-    """
-
-    kind: Literal["vw", "river"] = "vw"
-    args: str | None = None
-    names: int = 262_144
-    names_first: int | None = None
-    names_every: int = 16
-
-
-class EventSettings(_Section, frozen=True):
-    """`[events]`: how events are written, and how far back a repeated id is recognised.
-
-    `separator` stands between cells: by default a comma for csv, a tab for tsv. `quoting` says whether quotes hold
-    cells together: by default in csv, and not in tsv, which has none.
-    """
-
-    format: Literal["json", "vw", "csv", "tsv"] = "json"
-    columns: list[str] = []
-    encoding: str = "utf-8"
-    separator: str | None = None
-    quoting: bool | None = None
-    dedupe_window: int = 10_000
-    max_bytes: int = 1 << 20
-
-
-class SourceSettings(_Section, frozen=True):
-    """`[source]`: where events come from. `batch` is the size of a micro-batch.
-
-    `kafka` holds options of aiokafka; its secrets come from WEIR_SOURCE_KAFKA_PASSWORD, WEIR_SOURCE_KAFKA_KEY_PASSWORD,
-    or the same with _FILE, only.
-    """
-
-    url: str = "log:data/log"
-    partitions: int | None = None
-    retain_s: float | None = None
-    retain_bytes: int | None = None
-    batch: int = 128
-    timeout_s: float = 10.0
-    kafka: dict[str, str | int | float | bool] = {}
-    kafka_password: str | None = None
-    kafka_key_password: str | None = None
-
-
-class CheckpointSettings(_Section, frozen=True):
-    """`[checkpoints]`: where they are kept, how often they are taken, and how many stay."""
-
-    url: str = "data/checkpoints"
-    every_events: int = 10_000
-    every_s: float = 60.0
-    keep: int = 20
-
-
-class HttpSettings(_Section, frozen=True):
-    """`[http]`: where the service listens. `token` comes from WEIR_HTTP_TOKEN or WEIR_HTTP_TOKEN_FILE only."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    max_body_bytes: int = 8 << 20
-    max_waiting: int = 256
-    token: str | None = None
-
-
-class ProgressiveSettings(_Section, frozen=True):
-    """`[progressive]`: over how many labelled examples the window slides, and how fast the fading figures forget."""
-
-    window: int = 1_000
-    fading: float = 0.999
-
-
-class StateSettings(_Section, frozen=True):
-    """`[state]`: the folder for what belongs to this machine: dead letters, remembered features, the order journal."""
-
-    dir: str = "data/state"
-    dead_letters: int = 100_000
-    remember: int = 1_000_000
-    remember_s: float = 7 * 86_400.0
-
-
-class Settings(_Section, frozen=True):
-    """All settings. Every one has a default that works."""
-
-    model: ModelSettings = ModelSettings()
-    learner: LearnerSettings = LearnerSettings()
-    events: EventSettings = EventSettings()
-    schema: Schema = Schema()
-    source: SourceSettings = SourceSettings()
-    checkpoints: CheckpointSettings = CheckpointSettings()
-    http: HttpSettings = HttpSettings()
-    progressive: ProgressiveSettings = ProgressiveSettings()
-    state: StateSettings = StateSettings()
-
-    @property
-    def learner_args(self) -> str:
-        """The learner's arguments, or the default for the task. Raises ConfigError where there is none."""
-        if self.learner.args is not None:
-            return self.learner.args
-        if self.learner.kind == "vw" and self.model.task in _DEFAULT_ARGS:
-            return _DEFAULT_ARGS[self.model.task]
-        example = '"--oaa 3"' if self.learner.kind == "vw" else '"linear_model.LogisticRegression()"'
-        raise ConfigError(
-            f"learner.args: required for {self.learner.kind} and task {self.model.task!r}, e.g. {example}"
-        )
+SECRETS = {("http", "token"), ("source", "kafka_password"), ("source", "kafka_key_password"), ("alerts", "webhook")}
 
 
 def load(
@@ -191,6 +60,7 @@ def of(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
     except SchemaError as error:
         raise ConfigError(f"{origin}: {error}") from error
     _check(settings, origin)
+    money_of(settings, origin)
     return settings
 
 
@@ -243,7 +113,7 @@ def _check(settings: Settings, origin: str) -> None:
         "learner.names": settings.learner.names >= 0,
         "learner.names_every": settings.learner.names_every >= 1,
         "learner.names_first": (settings.learner.names_first or 0) >= 0,
-        "events.dedupe_window": settings.events.dedupe_window >= 0,
+        "events.dedupe_window": settings.dedupe_window >= 0,
         "events.max_bytes": settings.events.max_bytes > 0,
         "source.batch": 1 <= settings.source.batch <= 1024,
         "source.timeout_s": settings.source.timeout_s > 0,
@@ -251,14 +121,25 @@ def _check(settings: Settings, origin: str) -> None:
         "checkpoints.every_events": settings.checkpoints.every_events > 0,
         "checkpoints.every_s": settings.checkpoints.every_s > 0,
         "checkpoints.keep": settings.checkpoints.keep > 0,
+        "deploy.models": settings.deploy.models > 0,
+        "deploy.guard_worsens_by": (settings.deploy.guard_worsens_by or 1.0) > 0,
+        "shadows.fraction": 0.0 <= settings.shadows.fraction <= 1.0,
+        "shadows.patience_s": settings.shadows.patience_s > 0,
         "http.port": 0 <= settings.http.port < 65_536,
         "http.max_body_bytes": settings.http.max_body_bytes > 0,
         "http.max_waiting": settings.http.max_waiting > 0,
         "progressive.window": 1 <= settings.progressive.window <= 1_000_000,
         "progressive.fading": 0.0 < settings.progressive.fading < 1.0,
+        "importance.every_s": settings.importance.every_s >= 0,
+        "importance.alert_below": -1.0 <= settings.importance.alert_below <= 1.0,
         "state.dead_letters": settings.state.dead_letters > 0,
-        "state.remember": settings.state.remember > 0,
-        "state.remember_s": settings.state.remember_s > 0,
+        "predictions.keep": settings.predictions.keep > 0,
+        "predictions.keep_s": settings.predictions.keep_s > 0,
+        "predictions.keep_bytes": settings.predictions.keep_bytes > 0,
+        "alerts.every_s": settings.alerts.every_s > 0,
+        "alerts.window_s": settings.alerts.window_s > 0,
+        "join.wait_s": settings.join.wait_s > 0,
+        "join.partitions": settings.join.partitions is None or 1 <= settings.join.partitions <= 1024,
     }
     if settings.http.token is not None and not settings.http.token.strip():
         raise ConfigError(f"{origin}: http.token: it is empty; set a secret, or unset WEIR_HTTP_TOKEN")
@@ -267,7 +148,51 @@ def _check(settings: Settings, origin: str) -> None:
             section, key = name.split(".")
             value = getattr(getattr(settings, section), key)
             raise ConfigError(f"{origin}: {name}: {value!r} is out of range")
+    for option in settings.checkpoints.options:
+        if re.search(r"secret|token|passw|key\b|credential", option.lower()):
+            raise ConfigError(
+                f"{origin}: checkpoints.options.{option}: it looks like a secret; set it in the environment, as "
+                "AWS_SECRET_ACCESS_KEY or what the store's own client reads"
+            )
+    _check_join(settings, origin)
+    _check_hooks(settings, origin)
+    _check_webhook(settings.alerts.webhook, origin)
     try:
         "".encode(settings.events.encoding)
     except LookupError as error:
         raise ConfigError(f"{origin}: events.encoding: {settings.events.encoding!r} is no known encoding") from error
+
+
+def _check_join(settings: Settings, origin: str) -> None:
+    join = settings.join
+    topics = {"predictions": join.predictions, "labels": join.labels, "dead_letters": join.dead_letters}
+    given = [topic for topic in topics.values() if topic is not None]
+    if not given:
+        return
+    for name, topic in topics.items():
+        if topic is None:
+            raise ConfigError(f"{origin}: join.{name}: required where another topic of [join] is named; name all three")
+    scheme, _, place = settings.source.url.partition(":")
+    if scheme != "kafka":
+        raise ConfigError(
+            f"{origin}: source.url: {settings.source.url!r} has no topics to join by; set it to"
+            " kafka://HOST:PORT/TOPIC, or unset [join]"
+        )
+    if len({*given, place.rpartition("/")[2]}) < len(given) + 1:
+        raise ConfigError(f"{origin}: join.predictions: {given!r} and that of source.url must be four different topics")
+
+
+def _check_hooks(settings: Settings, origin: str) -> None:
+    for name, hook in msgspec.structs.asdict(settings.hooks).items():
+        if hook is not None and not re.fullmatch(r"[\w.]+:\w+", hook):
+            raise ConfigError(f"{origin}: hooks.{name}: {hook!r}: expected package.module:function")
+    if settings.hooks.features is not None and settings.events.format != "json":
+        raise ConfigError(
+            f"{origin}: hooks.features: it takes JSON events, but events.format is {settings.events.format!r}"
+        )
+
+
+def _check_webhook(url: str | None, origin: str) -> None:
+    """Says nothing of the address itself: it is a secret."""
+    if url is not None and not re.fullmatch(r"https?://[^\s/]+.*", url):
+        raise ConfigError(f"{origin}: alerts.webhook: not an address that begins with http:// or https://")

@@ -1,14 +1,30 @@
 """Dead letters: events that could not be learnt from, kept byte for byte with their place and the reason."""
 
 import base64
+import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from stream_app.local_db import LocalDb
+
+MOST_REASONS = 20
+"""Kinds of reasons that are counted apart; those that come later are `other`."""
+
+_FIELD = re.compile(r"(?:\[\d+\]\.)?([A-Za-z_][\w.^-]{0,39}): ")
+
+
+class DeadLetterBox(Protocol):
+    """Where events go that could not be learnt from."""
+
+    def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
+        """Keep the event's bytes, its place and the reason."""
+        ...
 
 
 class DeadLetter(msgspec.Struct, frozen=True, array_like=True):
@@ -46,6 +62,8 @@ class DeadLetters:
     def __init__(self, path: Path, keep: int) -> None:
         self._db = LocalDb(path, "dead letters")
         self._keep = keep
+        self.by_reason: Counter[str] = Counter()
+        """How many were met since the start, by the kind of reason; at most MOST_REASONS and `other`."""
         self._count = sum(1 for _ in self._db.keys())  # noqa: SIM118 it is no dict
 
     def __len__(self) -> int:
@@ -58,6 +76,8 @@ class DeadLetters:
 
     def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
         """Keep an event. A full disk does not stop the stream: the event stays in the log and in the counts."""
+        kind = kind_of(reason)
+        self.by_reason[kind if kind in self.by_reason or len(self.by_reason) < MOST_REASONS else "other"] += 1
         key = partition.to_bytes(2, "big") + offset.to_bytes(8, "big")
         if self._db.get(key) is not None:
             return
@@ -87,3 +107,15 @@ class DeadLetters:
 def printable(reason: str) -> str:
     """The reason as text that can be written down: bytes that are no UTF-8, quoted in it, become escapes."""
     return reason.encode(errors="backslashreplace").decode()
+
+
+def kind_of(reason: str) -> str:
+    """The field that a reason is about, or what else it begins with; to be counted by.
+
+    >>> kind_of("[3].label: 'YES' is no number"), kind_of("not JSON: unexpected end"), kind_of("what?")
+    ('label', 'not_json', 'other')
+    """
+    if reason.startswith("not JSON"):
+        return "not_json"
+    field = _FIELD.match(reason)
+    return field[1] if field is not None else "other"

@@ -7,7 +7,7 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from stream_app import config as configuration
-from stream_app.config import ConfigError
+from stream_app.settings import ConfigError
 from stream_app.sources.file_stream import PACKED, ending_of
 
 FileFormat = Literal["json", "vw", "csv", "tsv"]
@@ -44,7 +44,7 @@ def format_of(files: Sequence[str], config: str | None, wanted: str | None = Non
 
 def _check_names_tell_nothing(files: Sequence[str]) -> None:
     for file in files:
-        if Path(file).suffix and not file.startswith("river:"):
+        if PurePath(file).suffix:
             raise ConfigError(
                 f"{file}: its name does not tell the format; say --format vw, csv, tsv or json (or events.format)"
             )

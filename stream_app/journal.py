@@ -30,7 +30,6 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.is_new = not path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self._known: Position = {}
@@ -40,19 +39,7 @@ class Journal:
 
     def order_after(self, position: Position) -> Order:
         """The runs recorded beyond `position`, in order. What they cover is known, and not written again."""
-        order: Order = []
-        reached = dict(position)
-        for partition, first, count in self._entries():
-            if partition == _MARK:
-                continue
-            number = partition & ~_GAP
-            expected = reached.get(number, 0)
-            new = first + count - expected
-            if first <= expected and new > 0:
-                if number == partition:
-                    order.append((partition, new))
-                reached[number] = expected + new
-        self._known = reached
+        order, self._known = _runs(self._entries(), position)
         return order
 
     def note(self, partition: int, first: int, count: int) -> None:
@@ -94,14 +81,40 @@ class Journal:
         os.close(self._file)
 
     def _entries(self) -> list[tuple[int, int, int]]:
-        data = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        return list(_ENTRY.iter_unpack(data[: len(data) - len(data) % _ENTRY.size]))
+        return _read(os.pread(self._file, os.fstat(self._file).st_size, 0))
 
     def _append(self, *entry: int) -> None:
         written = os.write(self._file, _ENTRY.pack(*entry))
         if written < _ENTRY.size:
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise OSError(errno.ENOSPC, "order of partitions not recorded: no space", str(self._path))
+
+
+def order_in(path: Path, position: Position) -> Order:
+    """The runs that the journal at `path` records beyond `position`; its owner may be writing to it meanwhile."""
+    return _runs(_read(path.read_bytes()), position)[0] if path.exists() else []
+
+
+def _read(data: bytes) -> list[tuple[int, int, int]]:
+    """All entries; a torn one at the end is none."""
+    return list(_ENTRY.iter_unpack(data[: len(data) - len(data) % _ENTRY.size]))
+
+
+def _runs(entries: list[tuple[int, int, int]], position: Position) -> tuple[Order, Position]:
+    """The runs beyond `position`, and how far they reach."""
+    order: Order = []
+    reached = dict(position)
+    for partition, first, count in entries:
+        if partition == _MARK:
+            continue
+        number = partition & ~_GAP
+        expected = reached.get(number, 0)
+        new = first + count - expected
+        if first <= expected and new > 0:
+            if number == partition:
+                order.append((partition, new))
+            reached[number] = expected + new
+    return order, reached
 
 
 def _digits(model_id: str) -> int:

@@ -1,23 +1,20 @@
 """Checkpoints of a trainer: when one is due, its snapshot, its writing in a thread, trying again, tidying up.
 
-`Keeper` is for whoever learns without an event loop, as a bounded run does; `LiveKeeper` lets a service wait for it.
+For whoever learns without an event loop, as a bounded run does; a service waits by stream_app.live_keeper.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from checkpoints.checkpoint import Checkpoint, CheckpointStore, Note
-from checkpoints.errors import CheckpointError, HeadMoved
-from checkpoints.lineage import lineage
+from checkpoints.errors import CheckpointError, HeadMoved, NotFlushed
 from stream_app.buried import LetterFile
-from stream_app.config import CheckpointSettings
-from stream_app.history import is_live
-from stream_app.journal import Journal
-from stream_app.sources.source import Position, Source, SourceError
-from stream_app.trainer import Snapshot, Trainer
+from stream_app.settings import CheckpointSettings
+from stream_app.snapshot import Snapshot
+from stream_app.sources.source import Position
+from stream_app.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +45,11 @@ class Keeper:
         letters: LetterFile | None = None,
     ) -> None:
         self.head = head
+        self.taken_at: float | None = None
+        """When the checkpoint that is HEAD was taken, Unix seconds; None where that is not known."""
+        self._written_at = 0.0
+        self.took_s = 0.0
+        """From the snapshot of the last checkpoint until it was durable."""
         self.error: str | None = None
         self.saving: Future[str] | None = None
         self.trainer = trainer
@@ -56,6 +58,7 @@ class Keeper:
         self._letters = letters
         self._thread = ThreadPoolExecutor(1, "checkpoints")  # begins with the first `begin`, after any fork
         self._saving_at: Position = {}
+        self._begun_at = 0.0
         self._saved_at = time.monotonic()
         self._saved_records = trainer.counts.records
         self._pause_s = 0.0
@@ -96,6 +99,7 @@ class Keeper:
             return None
         try:
             self.head = self.saving.result()
+            self.taken_at = self._written_at
         except CheckpointError as error:
             self.saving = None
             self.trainer.settle(None)
@@ -126,8 +130,13 @@ class Keeper:
         self.head = self._write(lambda: checkpoint, why, self.head)
         return self.head
 
-    def restored(self) -> None:
-        """The trainer has become the last checkpoint: nothing is new, and nothing is left to try again."""
+    def become(self, checkpoint: Checkpoint, taken_at: float | None) -> None:
+        """Go on from a checkpoint that HEAD names: nothing is new, and nothing is left to try again.
+
+        Raises TrainerError where it does not fit: then nothing has changed.
+        """
+        self.trainer.restore(checkpoint)
+        self.head, self.taken_at = checkpoint.id, taken_at
         self._saved_records, self._saved_at = self.trainer.counts.records, time.monotonic()
         self.error = None
 
@@ -136,10 +145,10 @@ class Keeper:
         self._thread.shutdown()
 
     def _snapshot(self) -> Snapshot:
-        began_at = time.monotonic()
+        self._begun_at = time.monotonic()
         snapshot = self.trainer.snapshot()
         self._saved_at = time.monotonic()
-        self._pause_s = (self._saved_at - began_at) * PAUSE_SHARE
+        self._pause_s = (self._saved_at - self._begun_at) * PAUSE_SHARE
         self._saved_records = self.trainer.counts.records
         return snapshot
 
@@ -148,15 +157,13 @@ class Keeper:
         if self._letters is not None:
             self._letters.sync()
         checkpoint = checkpoint_of()
+        note = Note.now(why, checkpoint.manifest.versions["weir"])
         try:
-            self.store.save(checkpoint, Note.now(why, checkpoint.manifest.versions["weir"]), head)
-        except HeadMoved:
-            raise
-        except CheckpointError as error:
-            # Only the very last flush may fail after HEAD has moved.
-            if self.store.head() != checkpoint.id:
-                raise
+            self.store.save(checkpoint, note, head)
+        except NotFlushed as error:
             log.warning("checkpoint %s is saved, but: %s", checkpoint.id, error)
+        self._written_at = note.created_at
+        self.took_s = time.monotonic() - self._begun_at
         self._prune()
         return checkpoint.id
 
@@ -172,85 +179,8 @@ class Keeper:
                 log.warning("old checkpoints stay: %s", error)
 
 
-class LiveKeeper:
-    """`Keeper` for a service: who waits for a checkpoint lets the event loop go on. One call at a time.
-
-    What no restart needs any more after a checkpoint, journal and source may forget; a source without retention, none.
-    """
-
-    def __init__(self, keeper: Keeper, journal: Journal, retaining: Source | None) -> None:
-        self._keeper = keeper
-        self._journal = journal
-        self._retaining = retaining
-
-    @property
-    def head(self) -> str | None:
-        """The last checkpoint that is durable."""
-        return self._keeper.head
-
-    @property
-    def error(self) -> str | None:
-        """Why the last checkpoint was not saved; None where it was."""
-        return self._keeper.error
-
-    async def save_if_due(self) -> None:
-        """Begin a checkpoint where one is due, and hear of the one before. Raises HeadMoved."""
-        saving = self._keeper.saving
-        if saving is not None:
-            if saving.done():
-                await self.settle()
-            return
-        why = self._keeper.due()
-        if why is not None:
-            self._keeper.begin(why)
-
-    async def settle(self) -> None:
-        """Wait for the checkpoint being written, if any. A failure is kept and tried again later. Raises HeadMoved."""
-        saving = self._keeper.saving
-        if saving is None:
-            return
-        try:
-            # Shielded: where the one who waits is cancelled, the thread goes on, and the next one hears the outcome.
-            await asyncio.shield(asyncio.wrap_future(saving))
-        except CheckpointError as error:
-            log.error("%s", error)
-        position = self._keeper.settle()
-        if position is not None:
-            self._journal.forget(position)
-            self._release()
-            log.info("checkpoint %s", self.head)
-
-    async def save(self, why: str) -> str:
-        """Take a checkpoint and wait until it is durable. Where nothing was learnt since, it is the last one.
-
-        Raises CheckpointError.
-        """
-        await self.settle()
-        if self.head is None or self._keeper.has_new:
-            self._keeper.begin(why)
-            await self.settle()
-        if self.head is None or self.error is not None:
-            raise CheckpointError(self.error or "checkpoint not saved")
-        return self.head
-
-    async def become(self, checkpoint: Checkpoint, why: str) -> str:
-        """Save a checkpoint that was made already, then go on learning from it.
-
-        Raises CheckpointError where it cannot be saved: then nothing has changed.
-        """
-        model_id = await asyncio.to_thread(self._keeper.keep, checkpoint, why)
-        self._keeper.trainer.restore(checkpoint)
-        self._keeper.restored()
-        return model_id
-
-    def _release(self) -> None:
-        """Retention may forget what no kept checkpoint of this lineage would read again."""
-        if self._retaining is None:
-            return
-        try:
-            line = lineage(self.head, self._keeper.store.list())
-            kept = [manifest for summary in line if (manifest := summary.manifest) is not None and is_live(manifest)]
-            if kept:
-                self._retaining.release(kept[-1].position)
-        except (CheckpointError, SourceError) as error:
-            log.warning("old records stay: %s", error)
+def taken_at(store: CheckpointStore, model_id: str | None) -> float | None:
+    """When a checkpoint was taken, as its note says, Unix seconds; None without either. Reads all manifests."""
+    notes = {summary.id: summary.note for summary in store.list()} if model_id is not None else {}
+    note = notes.get(model_id or "")
+    return None if note is None else note.created_at

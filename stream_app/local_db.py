@@ -44,6 +44,11 @@ class LocalDb:
             if isinstance(key, bytes):
                 yield key
 
+    def last_key(self) -> bytes | None:
+        """The last key, None where there is none."""
+        key = next(iter(self._db.keys(backwards=True)), None)
+        return key if isinstance(key, bytes) else None
+
     def latest(self) -> Iterator[bytes]:
         """Values from the last key backwards."""
         yield from self._db.values(backwards=True)

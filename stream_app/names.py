@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from formats.example import Example, Lines, text_of
+from stream_app.headed_lines import cut, lines_of, with_head
 
 FIRST_OF_A_SERVICE = 16_384
 FIRST_OF_A_BOUNDED_RUN = 262_144
@@ -20,6 +21,8 @@ CACHED_TOKENS = 32_768
 """Tokens that are recognised at once. A cache and nothing else: emptying it changes no result."""
 
 PENDING_DIGESTS = 4_096
+
+_WHAT = "names: a dictionary of names"
 
 _NOTHING = frozenset((b"",))
 
@@ -71,18 +74,14 @@ class Names:
 
     def state(self) -> bytes:
         """One line of JSON that says how complete it is, then a line `NAMESPACE NAME` for each."""
-        return b"".join((msgspec.json.encode(self.coverage), b"\n", self._lines))
+        return with_head(self.coverage, self._lines)
 
     def restore(self, state: bytes) -> None:
         """Become what `state` was taken from; b"", as from a checkpoint without names, is the beginning.
 
         Raises ValueError for anything else.
         """
-        head, _, lines = state.partition(b"\n")
-        try:
-            coverage = msgspec.json.decode(head, type=Coverage) if state else Coverage()
-        except msgspec.DecodeError as error:
-            raise ValueError(f"names: {head[:60]!r} is not how a dictionary of names begins: {error}") from error
+        coverage, lines = cut(state, Coverage, _WHAT)
         self._reset(coverage)
         self._lines += lines
         self._digests.add_all([_digest(line) for line in lines.split(b"\n")[:-1]])
@@ -135,16 +134,14 @@ class Names:
 
 def pairs(state: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Namespace and name, as in the text of VW (escaped), of all that a dictionary's blob holds, in its order."""
-    for line in state.split(b"\n")[1:-1]:
+    for line in lines_of(state):
         namespace, _, name = line.partition(b" ")
         yield namespace, name
 
 
 def coverage(state: bytes) -> Coverage:
     """How complete the dictionary of this blob is."""
-    names = Names(0, 1)
-    names.restore(state.partition(b"\n")[0] + b"\n" if state else b"")
-    return names.coverage
+    return cut(state, Coverage, _WHAT)[0]
 
 
 class _Digests:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from stream_app.http.app import build_app, listen
 from stream_app.service import Service
+from stream_app.sources.source import SourceError
 
 
 async def run(service: Service, started: Callable[[int], None]) -> None:
@@ -32,7 +33,9 @@ async def run(service: Service, started: Callable[[int], None]) -> None:
         # The thread that writes checkpoints gives way to requests after this long.
         sys.setswitchinterval(0.0005)
         started(port)
-        await learning
+        await asyncio.wait([learning])
+        if (failure := failure_of(learning)) is not None:
+            raise failure
         why = "SIGTERM"
     finally:
         if learning is not None and not learning.done():
@@ -42,3 +45,10 @@ async def run(service: Service, started: Callable[[int], None]) -> None:
         if runner is not None:
             await runner.cleanup()
         await service.close(why)
+
+
+def failure_of(ended: asyncio.Task[None]) -> BaseException | None:
+    """What ended a task of which nobody asked it. A cancellation counts: clients of brokers let their own ones out."""
+    if ended.cancelled():
+        return SourceError("the service was cancelled before it was told to stop; start it again")
+    return ended.exception()

@@ -1,11 +1,14 @@
-"""The stretch of the stream learnt since a checkpoint: its order, count, rolling hash and event times."""
+"""The stretch of the stream learnt since a checkpoint: its order, count, rolling hash, trail and event times."""
 
 import hashlib
 from collections.abc import Sequence
 
+import msgspec
+
 from checkpoints.manifest import Stretch
 from formats.example import Example, times_of
 from stream_app.sources.source import Order, Records
+from stream_app.trail import Trail
 
 
 class OpenStretch:
@@ -17,6 +20,7 @@ class OpenStretch:
     def __init__(self, parent: str | None) -> None:
         self.parent = parent
         self.order: Order = []
+        self._trail = Trail()
         self._records = 0
         self._examples = 0
         self._sha256 = hashlib.sha256()
@@ -29,6 +33,7 @@ class OpenStretch:
         self._records += n
         self._examples += len(examples)
         self._sha256.update(b"\n".join([*payloads, b""]))
+        self._trail.add(payloads)
         if self.order and self.order[-1][0] == records.partition:
             self.order[-1] = (records.partition, self.order[-1][1] + n)
         elif n:
@@ -38,6 +43,10 @@ class OpenStretch:
             first, last = min(times), max(times)
             self._first_time_s = first if self._first_time_s is None else min(self._first_time_s, first)
             self._last_time_s = last if self._last_time_s is None else max(self._last_time_s, last)
+
+    def blobs(self) -> dict[str, bytes]:
+        """What a checkpoint at its end says of its records one by one: the order of partitions, and the trail."""
+        return {"order": msgspec.msgpack.encode(self.order), "trail": self._trail.state()}
 
     def closed(self) -> Stretch:
         """As the manifest of the checkpoint at its end says it."""

@@ -10,7 +10,6 @@ import msgspec
 
 from checkpoints import open_store
 from checkpoints.checkpoint import Checkpoint
-from formats.example import Decoded
 from learners.learner import Learner
 from learners.vw import VW
 from learners.vw_command import VWCommand
@@ -27,13 +26,12 @@ from stream_app.backfill import (
     rows_read,
 )
 from stream_app.buried import BuriedLetters, LetterFile
-from stream_app.config import ConfigError, Settings
 from stream_app.history import is_live
 from stream_app.keeping import Keeper
-from stream_app.outputs import check_outputs, reported
+from stream_app.outputs import check_outputs
 from stream_app.read_ahead import read_ahead
+from stream_app.settings import ConfigError, Settings
 from stream_app.sources.file import FileSource
-from stream_app.sources.source import Records
 from stream_app.summary import OwnTable, Table, Trained, VWTable
 from stream_app.trainer import Trainer
 
@@ -68,7 +66,7 @@ class TrainJob(msgspec.Struct, frozen=True, kw_only=True):
 
 async def train(job: TrainJob, err: TextIO, tell: Tell = lambda consumed, size: None) -> Trained:
     """Learn the files of the job, once, in order. The table and what went wrong go to `err` as they come."""
-    store = open_store(job.out) if job.out is not None else None
+    store = open_store(job.out, job.settings.checkpoints.options) if job.out is not None else None
     begun = begun_in(store, str(job.out), job.is_resumed) if store is not None else None
     run = _run(job, begun, err)
     trainer, table = run.trainer, run.table
@@ -115,7 +113,7 @@ def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     format_ = wiring.build_format(settings, learner.traits)
     split = of_first_lines(format_.split, command.first_lines if command is not None else None)
     source = FileSource(() if is_finished else job.files, split)
-    rows = rows_read(source, settings, wiring.build_format(settings, learner.traits)) if job.out is not None else {}
+    rows = rows_read(source, wiring.build_format(settings, learner.traits)) if job.out is not None else {}
     letters = None if is_finished else _letters(job, source, begun)
     # VW counts for itself: without a model to keep, metrics of our own would be worked out for nobody.
     is_kept = job.out is not None or settings.learner.kind != "vw"
@@ -150,7 +148,7 @@ def _learn(trainer: Trainer, source: FileSource, backfill: BackfillRun | None, t
                 records, decoded = batch.records, batch.decoded
                 new = backfill.new(records) if backfill is not None else records
                 if new is not None:
-                    _learn_new(trainer, new, decoded.without_first(len(records.payloads) - len(new.payloads)))
+                    trainer.learn_whole(new, decoded.without_first(len(records.payloads) - len(new.payloads)))
                     if backfill is not None:
                         backfill.learnt()
                 tell()
@@ -158,11 +156,6 @@ def _learn(trainer: Trainer, source: FileSource, backfill: BackfillRun | None, t
         if backfill is not None:
             backfill.interrupted(error)
         raise
-
-
-def _learn_new(trainer: Trainer, records: Records, decoded: Decoded) -> None:
-    for _ in trainer.learn(records, decoded):
-        pass
 
 
 def _told(table: Table, tell: Tell, source: FileSource) -> None:
@@ -201,7 +194,7 @@ def _durable(letters: LetterFile | None) -> Iterator[None]:
 
 def _outputs(job: TrainJob, command: VWCommand | None) -> dict[str, str]:
     """What the run writes, by option."""
-    outputs = dict(reported(command.reports)) if command is not None else {}
+    outputs = command.files() if command is not None else {}
     if job.predictions is not None:
         outputs["--predictions"] = job.predictions
     if (letters := _letters_path(job)) is not None:

@@ -3,34 +3,59 @@
 import functools
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from checkpoints import open_store
-from checkpoints.checkpoint import CheckpointStore
+from checkpoints.checkpoint import Checkpoint, Registry
 from checkpoints.manifest import Model
 from formats.csv_row import CsvRow
 from formats.example import FormatError
 from formats.format import Format
+from formats.hooked_json import HookedJson
 from formats.json_event import JsonEvent
 from formats.labels import Labels
 from formats.vw_text import VwText
 from learners.learner import Learner, LearnerError, Traits
 from learners.river import River
 from learners.vw import VW
-from stream_app.config import ConfigError, Settings, Task, replaced
-from stream_app.dead_letters import DeadLetters
+from stream_app.config import replaced
+from stream_app.dead_letters import DeadLetterBox
 from stream_app.dedupe import DedupeWindow
+from stream_app.deployments import Deployments
+from stream_app.hooks import FEATURES, PredictHook, check_features, load_hook
+from stream_app.loaded_models import LoadedModels
+from stream_app.membership import Alone, Membership, Onlooker
+from stream_app.money import money_of
 from stream_app.names import FIRST_OF_A_BOUNDED_RUN, FIRST_OF_A_SERVICE, Names
 from stream_app.progressive import Progressive
+from stream_app.sample import MOST as SAMPLED
+from stream_app.sample import Sample
+from stream_app.sanity import SanitySet
+from stream_app.settings import ConfigError, Settings, Task
+from stream_app.snapshot import Identity
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource
+from stream_app.sources.followed import Followed
+from stream_app.sources.log_view import LogView
 from stream_app.sources.memory import MemorySource
 from stream_app.sources.source import Source
-from stream_app.trainer import DeadLetterBox, Identity, Parts, Trainer
+from stream_app.stored_model import StoredModel, as_learnt
+from stream_app.trainer import Parts, Trainer
+from stream_app.value import Value
+from stream_app.versions import check_versions
+from stream_app.webhook import Webhook
+
+if TYPE_CHECKING:
+    from stream_app.sources.kafka_topic import KafkaOptions
+
+MOST_PREDICTION_BYTES = 16 << 20
+"""A record of `predictions.topic`: an event, escaped, and its answer."""
 
 _LIBRARIES = ("weir", "vowpalwabbit", "river", "numpy")
 
@@ -59,11 +84,17 @@ def build_trainer(
 ) -> Trainer:
     """A trainer at the very beginning; see Trainer for `is_kept`."""
     progressive = Progressive(settings.model.task, settings.progressive.window, settings.progressive.fading)
-    dedupe = DedupeWindow(settings.events.dedupe_window)
+    dedupe = DedupeWindow(settings.dedupe_window)
     wanted = settings.learner
     first = FIRST_OF_A_SERVICE if wanted.names_first is None else wanted.names_first
     names = Names(wanted.names if learner.traits.reads == "text" else 0, wanted.names_every, first)
-    return Trainer(Parts(learner, format_, progressive, dedupe, dead_letters, names), identity(settings), is_kept)
+    # Groups of lines have no score that could be explained.
+    sample = Sample(SAMPLED if is_kept and not learner.traits.is_multiline else 0, learner.traits.reads)
+    parts = Parts(learner, format_, progressive, dedupe, dead_letters, names, sample)
+    trainer = Trainer(parts, identity(settings), is_kept)
+    if settings.value.is_set and settings.model.task == "binary" and (money := money_of(settings)) is not None:
+        trainer.value = Value(money, settings.progressive.window)
+    return trainer
 
 
 def with_names(settings: Settings, is_kept: bool) -> Settings:
@@ -79,6 +110,80 @@ def build_source(settings: Settings, format_: Format) -> Source:
     return SOURCES[scheme](settings, place, format_)
 
 
+def build_follower(settings: Settings, format_: Format) -> Source:
+    """Stands in for the source where it is another service that reads it."""
+    scheme, place = source_place(settings)
+    if scheme != "kafka":
+        return Followed()
+    from stream_app.sources.kafka_topic import KafkaTopic
+
+    return Followed(functools.partial(KafkaTopic(place, kafka_options(settings)).look_up, None))
+
+
+def build_view(settings: Settings) -> Source:
+    """The source of `[source]` for whoever only reads it, while a service may own it. Raises as `build_source` does."""
+    scheme, place = source_place(settings)
+    if scheme != "log":
+        return build_source(settings, build_format(settings, build_learner(settings).traits))
+    check_columns(settings)
+    return LogView(place)
+
+
+def build_stored(settings: Settings, checkpoint: Checkpoint) -> StoredModel:
+    """The model of a checkpoint, ready to predict, reading events as it was taught to.
+
+    Raises ConfigError or LearnerError where it cannot be built, or its state does not fit.
+    """
+    manifest = checkpoint.manifest
+    check_made_by(settings, checkpoint)
+    settings = as_learnt(settings, manifest)
+    learner = build_learner(settings)
+    learner.restore(checkpoint.blobs["learner"])
+    return StoredModel(checkpoint.id, learner, build_format(settings, learner.traits), manifest)
+
+
+def check_made_by(settings: Settings, checkpoint: Checkpoint) -> None:
+    """Whether the libraries that made a checkpoint are those here: warned of, or refused by TrainerError, as is set."""
+    own, manifest = identity(settings), checkpoint.manifest
+    check_versions(checkpoint.id, manifest, own.versions, settings.checkpoints.other_versions)
+    check_features(checkpoint.id, manifest.schema.get(FEATURES), own.schema.get(FEATURES))
+
+
+def build_deployments(settings: Settings, store: Registry) -> Deployments:
+    """The tags of a store, ready to serve. Raises ConfigError where the sanity set cannot be read."""
+    sanity = SanitySet(settings.deploy.sanity) if settings.deploy.sanity is not None else None
+    models = LoadedModels(lambda model_id: build_stored(settings, store.load(model_id)), store, settings.deploy.models)
+    return Deployments(store, models, sanity)
+
+
+def build_predict_hook(settings: Settings, errors: Counter[str]) -> PredictHook | None:
+    """The user's function that hears of answers, if there is one; what it raises is counted in `errors`."""
+    name = settings.hooks.predict
+    return None if name is None else PredictHook(load_hook("predict", name), errors)
+
+
+def build_webhook(settings: Settings, errors: Counter[str]) -> Webhook | None:
+    """Where alerts are posted to, if somewhere; messages that are lost are counted in `errors`."""
+    if settings.alerts.webhook is None:
+        return None
+    from stream_app.http.poster import Poster  # loads aiohttp: only services should wait for that
+
+    return Webhook(Poster(settings.alerts.webhook), errors)
+
+
+def build_membership(settings: Settings, source: Source, folder: Path) -> Membership:
+    """Which services share the model; `folder` keeps who this one is."""
+    if isinstance(source, Followed):
+        return Onlooker(source.look)
+    if source_place(settings)[0] != "kafka":
+        return Alone()
+    from stream_app.sources.kafka import KafkaSource
+
+    if not isinstance(source, KafkaSource):
+        raise ConfigError(f"source.url: {settings.source.url!r} is no topic")
+    return source.group(settings.source.group, settings.model.name, folder)
+
+
 def source_place(settings: Settings) -> tuple[str, str]:
     """Scheme and place of `source.url`. Raises ConfigError for a scheme that no source has."""
     scheme, colon, place = settings.source.url.partition(":")
@@ -90,22 +195,20 @@ def source_place(settings: Settings) -> tuple[str, str]:
     return scheme, place
 
 
-def build_store(settings: Settings) -> CheckpointStore:
+def build_store(settings: Settings) -> Registry:
     """The store of `[checkpoints]`."""
-    return open_store(settings.checkpoints.url)
-
-
-def build_dead_letters(settings: Settings) -> DeadLetters:
-    """The dead letters in the state folder."""
-    return DeadLetters(Path(settings.state.dir, "dead_letters"), settings.state.dead_letters)
+    return open_store(settings.checkpoints.url, settings.checkpoints.options)
 
 
 def identity(settings: Settings) -> Identity:
     """The part of every manifest that stays the same while a service runs."""
     model = settings.model
+    schema = {"events": settings.events.format, **msgspec.to_builtins(settings.schema)}
+    if settings.hooks.features is not None:
+        schema[FEATURES] = load_hook("features", settings.hooks.features).described()
     return Identity(
         model=Model(name=model.name, task=model.task, owner=model.owner, metadata=model.metadata),
-        schema={"events": settings.events.format, **msgspec.to_builtins(settings.schema)},
+        schema=schema,
         versions={"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
         platform=f"{platform.system()} {platform.machine()}",
         git_commit=_git_commit(),
@@ -123,7 +226,10 @@ def _river(settings: Settings) -> Learner:
 
 
 def _json(settings: Settings, traits: Traits) -> Format:
-    return JsonEvent(_labels(settings, traits), settings.schema, traits.reads)
+    labels = _labels(settings, traits)
+    if settings.hooks.features is None:
+        return JsonEvent(labels, settings.schema, traits.reads)
+    return HookedJson(load_hook("features", settings.hooks.features).call, labels, settings.schema, traits.reads)
 
 
 def _vw_text(settings: Settings, traits: Traits) -> Format:
@@ -171,21 +277,38 @@ def _file(settings: Settings, place: str, format_: Format) -> Source:
 
 
 def _kafka(settings: Settings, place: str, format_: Format) -> Source:
+    check_columns(settings)
+    return build_topic(settings, place, settings.source.partitions, settings.events.max_bytes)
+
+
+def build_topic(settings: Settings, place: str, partitions: int | None, max_record_bytes: int) -> Source:
+    """A topic as a source, connected to as `[source]` says. Raises SourceError where it cannot be opened."""
     from stream_app.sources.kafka import KafkaSource  # loads aiokafka: only users of Kafka should wait for that
+
+    options = kafka_options(settings)
+    return KafkaSource(place, partitions=partitions, max_record_bytes=max_record_bytes, options=options)
+
+
+def build_prediction_topic(settings: Settings) -> Source:
+    """The topic of `[predictions]`. Raises ConfigError where it is none, SourceError where it cannot be opened."""
+    scheme, _, place = (settings.predictions.topic or "").partition(":")
+    if scheme != "kafka":
+        raise ConfigError(
+            f"predictions.topic: {settings.predictions.topic!r}: expected kafka://HOST:PORT/TOPIC, as source.url"
+        )
+    return build_topic(settings, place, None, MOST_PREDICTION_BYTES)
+
+
+def kafka_options(settings: Settings) -> "KafkaOptions":
+    """How to connect to the cluster of `source.url`."""
     from stream_app.sources.kafka_topic import KafkaOptions
 
-    check_columns(settings)
     source = settings.source
-    return KafkaSource(
-        place,
-        partitions=source.partitions,
-        max_record_bytes=settings.events.max_bytes,
-        options=KafkaOptions(
-            client=dict(source.kafka),
-            password=source.kafka_password,
-            key_password=source.kafka_key_password,
-            timeout_s=source.timeout_s,
-        ),
+    return KafkaOptions(
+        client=dict(source.kafka),
+        password=source.kafka_password,
+        key_password=source.kafka_key_password,
+        timeout_s=source.timeout_s,
     )
 
 

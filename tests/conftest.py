@@ -1,15 +1,36 @@
 """What all tests share: where the real data lies, and settings in a folder of the test's own."""
 
+import os
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from kafka_broker import kafka, own_broker, sasl_port, sasl_servers  # noqa: F401 fixtures of all tests
+from broker_scheduling import BrokerScheduling
+from kafka_broker import (  # noqa: F401 fixtures of all tests
+    certificates,
+    kafka,
+    own_broker,
+    sasl_port,
+    sasl_servers,
+    tls_port,
+    tls_servers,
+)
+from s3_server import s3, s3_endpoint  # noqa: F401 fixtures of all tests
+from xdist.remote import Producer
 
 from stream_app import config
-from stream_app.config import Settings
+from stream_app.settings import Settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # where processes share a core, time says nothing about a single example
+    hypothesis.settings.register_profile("parallel", deadline=None)
+    hypothesis.settings.load_profile("parallel")
 
 SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BrokerScheduling:
+    return BrokerScheduling(config, log)
 
 
 @pytest.fixture

@@ -2,31 +2,74 @@
 
 import asyncio
 import os
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+import trustme
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_topic import KafkaOptions
 from tools.kafka import Broker, free_port, missing
 
-QUICK = {"broker.session.timeout.ms": "2000", "broker.heartbeat.interval.ms": "300"}
-"""A broker that was killed comes back sooner: it need not outwait the session of the one that it was."""
+QUICK = {
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "300",
+    "group.min.session.timeout.ms": "500",
+}
+"""A broker that was killed comes back sooner: it need not outwait the session of the one that it was. Nor need those
+that outlive a member of their group."""
 
 PASSWORD = "kept apart"
 
 
-def with_sasl(port: int) -> dict[str, str]:
-    """Settings for a second port, where one has to say the password of the user weir."""
+class Certificates(NamedTuple):
+    """PEM files: of an authority, of a broker with its key, and of a client with its key, both issued by it."""
+
+    authority: Path
+    broker: Path
+    client: Path
+
+
+def issued_in(folder: Path) -> Certificates:
+    """Certificates of an authority that nobody else knows."""
+    authority = trustme.CA()
+    files = Certificates(folder / "authority.pem", folder / "broker.pem", folder / "client.pem")
+    authority.cert_pem.write_to_path(str(files.authority))
+    for path, issued in (
+        (files.broker, authority.issue_cert("127.0.0.1")),
+        (files.client, authority.issue_cert("weir")),
+    ):
+        key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+        chain = b"".join(certificate.bytes() for certificate in issued.cert_chain_pems)
+        # Kafka reads keys of no other form.
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + chain)
+    return files
+
+
+def secured(sasl_port: int, tls_port: int, files: Certificates) -> dict[str, str]:
+    """Settings for two further ports: where one has to say the password of the user weir; where one has to show a
+    certificate of the authority's, encrypted."""
+    ports = {"PLAINTEXT": "$port", "CONTROLLER": "$controller", "SASL_PLAINTEXT": sasl_port, "SSL": tls_port}
+    kinds = {name: "PLAINTEXT" if name == "CONTROLLER" else name for name in ports}
     module = "org.apache.kafka.common.security.plain.PlainLoginModule"
     return {
-        "listeners": f"PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller,SASL_PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "listeners": ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items()),
+        "listener.security.protocol.map": ",".join(f"{name}:{kind}" for name, kind in kinds.items()),
         "sasl.enabled.mechanisms": "PLAIN",
         "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{module} required user_weir="{PASSWORD}";',
+        "listener.name.ssl.ssl.keystore.type": "PEM",
+        "listener.name.ssl.ssl.keystore.location": str(files.broker),
+        "listener.name.ssl.ssl.truststore.type": "PEM",
+        "listener.name.ssl.ssl.truststore.location": str(files.authority),
+        "listener.name.ssl.ssl.client.auth": "required",
     }
 
 
@@ -37,17 +80,38 @@ def sasl_servers(own_broker: Broker, sasl_port: int) -> str:
 
 
 @pytest.fixture(scope="session")
-def sasl_port() -> int:
-    return free_port()
+def tls_servers(own_broker: Broker, tls_port: int) -> str:
+    """HOST:PORT of the same broker, encrypted, where a client has to show a certificate."""
+    return f"127.0.0.1:{tls_port}"
 
 
 @pytest.fixture(scope="session")
-def own_broker(tmp_path_factory: pytest.TempPathFactory, sasl_port: int) -> Iterator[Broker]:
+def sasl_port() -> int:
+    return lasting_port()
+
+
+@pytest.fixture(scope="session")
+def tls_port() -> int:
+    return lasting_port()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return issued_in(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def own_broker(
+    tmp_path_factory: pytest.TempPathFactory, sasl_port: int, tls_port: int, certificates: Certificates
+) -> Iterator[Broker]:
     """A broker that a test may kill, if it starts it again."""
     absent = missing()
+    if absent is not None and os.environ.get("CI"):
+        pytest.fail(f"in CI the tests of Kafka must run: {absent}")
     if absent is not None:
         pytest.skip(f"no Kafka broker: {absent}; or set KAFKA_BOOTSTRAP_SERVERS")
-    with Broker(tmp_path_factory.mktemp("kafka"), options=QUICK | with_sasl(sasl_port)) as broker:
+    options = QUICK | secured(sasl_port, tls_port, certificates)
+    with Broker(tmp_path_factory.mktemp("kafka"), lasting_port(), options) as broker:
         yield broker
 
 
@@ -56,6 +120,11 @@ def kafka(request: pytest.FixtureRequest) -> str:
     """HOST:PORT of a broker that creates topics by itself, as brokers do."""
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     return given or str(request.getfixturevalue("own_broker").servers)
+
+
+def lasting_port() -> int:
+    """A free port below those that connections are given, so that none takes it while its broker is down."""
+    return free_port(20_000 + secrets.randbelow(12_000))
 
 
 def new_place(servers: str) -> str:
@@ -81,6 +150,13 @@ async def administering(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
 async def topics_of(servers: str) -> set[str]:
     async with administering(servers) as admin:
         return set(await admin.list_topics())
+
+
+async def delete_records(servers: str, place: str, before: dict[int, int]) -> None:
+    """What retention does: per partition, records before an offset are no longer kept."""
+    topic = place.rpartition("/")[2]
+    async with administering(servers) as admin:
+        await admin.delete_records({TopicPartition(topic, part): RecordsToDelete(end) for part, end in before.items()})
 
 
 def tasks_left() -> list[asyncio.Task[object]]:

@@ -17,13 +17,13 @@ MAY_IMPORT = {
     "checkpoints": {"checkpoints"},
 }
 
-ONLY_IN = {
+ONLY_IN: dict[str, str | tuple[str, ...]] = {
     "aiohttp": "stream_app/http/",
     "vowpalwabbit": "learners/vw",
     "pylibvw": "learners/vw",
     "river": "learners/river.py",
-    "aiokafka": "stream_app/sources/kafka",
-    "faust": "stream_app/faust_app.py",
+    "aiokafka": ("stream_app/sources/kafka", "stream_app/faust_"),
+    "faust": "stream_app/faust_",
 }
 
 FOLDERS = {*OURS, "tests", "docs"}

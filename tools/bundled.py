@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from stream_app.config import ConfigError
+from stream_app.settings import ConfigError
 
 BUNDLED = ("Bananas", "ImageSegments", "Phishing", "Shuttle", "TrumpApproval")
 

@@ -10,13 +10,25 @@ import uvloop
 from stream_app import config as configuration
 from stream_app.commands.options import json_option, print_json
 from stream_app.progressive import HEADER, format_row
+from stream_app.progressive.scores import part
 from stream_app.running import run
 from stream_app.service import Service
+from stream_app.serving import Asked
+from stream_app.settings import Settings
 from tools import bundled
-from tools.produce import LogSink, feed
+from tools.produce import BATCH, LogSink, feed
 
 DATA_SET = "Shuttle"
 RATE = 5_000.0
+
+ASKED_EVERY = 100
+"""One event in so many is predicted over `/predict` first, and learnt when its label comes, as users would do it."""
+
+CELLS = [
+    {"actual": actual, "predicted": predicted, "value": value}
+    for actual, predicted, value in ((0, 0, 0.0), (0, 1, -20.0), (1, 0, -100.0), (1, 1, 80.0))
+]
+"""What an alarm is worth: a true one saves a hundred and costs twenty, as a false one does."""
 
 
 @click.command(epilog="Example: weir demo --once")
@@ -33,6 +45,8 @@ def demo(is_json: bool, is_once: bool, folder: str, port: int, rate: float | Non
     settings = configuration.of(
         {
             "model": {"name": "shuttle"},
+            "deploy": {"tag": "shuttle.production"},
+            "value": {"cells": CELLS},
             "source": {"url": f"log:{folder}/log"},
             "checkpoints": {"url": f"{folder}/checkpoints", "every_s": 5.0},
             "state": {"dir": f"{folder}/state"},
@@ -50,9 +64,33 @@ def demo(is_json: bool, is_once: bool, folder: str, port: int, rate: float | Non
 class Demo(msgspec.Struct, frozen=True):
     """How the demo runs."""
 
-    settings: configuration.Settings
+    settings: Settings
     is_once: bool
     rate: float | None
+
+
+class AskingSink:
+    """Appends, but for some events that it has predicted first, and labelled once the others are in the log."""
+
+    def __init__(self, service: Service) -> None:
+        self._serving = service.serving
+        self._monitor = service.monitor
+        self._log = service.source
+
+    async def append(self, payloads: list[bytes]) -> None:
+        """All of them, in this order but for those that are asked about, which come last."""
+        asked = payloads[::ASKED_EVERY]
+        labels = {}
+        for payload in asked:
+            event = msgspec.json.decode(payload)
+            labels[event["id"]] = event.pop("label")
+            with self._monitor.timed("predict"):
+                self._serving.predict(msgspec.json.encode(event), Asked())
+        told = [payload for number, payload in enumerate(payloads) if number % ASKED_EVERY]
+        if told:
+            await self._log.append(told)
+        for event_id, label in labels.items():
+            await self._serving.label(event_id, label)
 
 
 async def _demo(demo: Demo) -> dict[str, object]:
@@ -70,18 +108,27 @@ async def _demo(demo: Demo) -> dict[str, object]:
 
 
 async def _feed(service: Service, started: asyncio.Future[int], demo: Demo) -> None:
-    """Append what the log does not hold yet; with --once, end the service when all of it is learnt."""
+    """Send what is not learnt yet; with --once, end the service when all of it is.
+
+    A call that was cut off may have left some of its events out: all that it may have had are sent again, and those
+    that are in the log by then are dropped by their ids.
+    """
     await started
-    held = sum(service.source.end().values())
-    events = list(bundled.events(DATA_SET))[held:]
-    if events:
-        await feed(LogSink(service.source), events, demo.rate, lambda sent: None)
-    while service.lag:  # noqa: ASYNC110 the service announces nothing
-        await asyncio.sleep(0.05)
+    await _caught_up(service)
+    events, learnt = list(bundled.events(DATA_SET)), service.trainer.parts.progressive.examples
+    if learnt < len(events):
+        sink = LogSink(service.source) if demo.is_once else AskingSink(service)
+        await feed(sink, events[max(0, learnt - BATCH) :], demo.rate, lambda sent: None)
+    await _caught_up(service)
     if demo.is_once:
         service.stop()
     else:
         click.echo("everything is learnt; still serving, Ctrl-C ends", err=True)
+
+
+async def _caught_up(service: Service) -> None:
+    while service.lag:  # noqa: ASYNC110 the service announces nothing
+        await asyncio.sleep(0.05)
 
 
 async def _show(service: Service, started: asyncio.Future[int]) -> None:
@@ -105,8 +152,7 @@ def _print_rows(service: Service, printed: int) -> int:
 
 def _summary(service: Service) -> dict[str, object]:
     report = service.trainer.parts.progressive.report()
-    total = report["total"]
-    figures = total if isinstance(total, dict) else {}
+    figures = part(report, "total")
     names = ("examples", "average_loss", "accuracy", "f1", "roc_auc")
     baselines = figures.get("baselines")
     return {

@@ -17,9 +17,9 @@ from stream_app import config as configuration
 from stream_app import wiring
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.progress_bar import progress_bar
-from stream_app.config import ConfigError, Settings
 from stream_app.file_formats import format_of
 from stream_app.http.client import Client
+from stream_app.settings import ConfigError, Settings
 from stream_app.sources.batches import batched
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource, Split

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from checkpoints.durable import make_folder, sync_folder, write_new
-from stream_app.config import ConfigError
+from stream_app.settings import ConfigError
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.source import Position
 

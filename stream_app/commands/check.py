@@ -1,6 +1,7 @@
 """`weir check`: is everything in order, before the service is started or while it runs."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,15 +11,17 @@ from rich.table import Table
 
 from checkpoints.errors import CheckpointError
 from checkpoints.lineage import verify
+from checkpoints.tags import Tags
 from formats.schema import SchemaError
 from learners.learner import LearnerError
 from stream_app import config as configuration
-from stream_app import wiring
+from stream_app import join_topics, wiring
 from stream_app.commands.options import config_option, json_option, print_json
-from stream_app.config import ConfigError, Settings
 from stream_app.history import check_live
 from stream_app.http.app import check_exposure
 from stream_app.http.client import Client, ClientError, NotRunning
+from stream_app.sanity import SanitySet
+from stream_app.settings import ConfigError, Settings
 from stream_app.sources.source import SourceError
 from stream_app.trainer import TrainerError
 
@@ -90,6 +93,16 @@ def _checkpoint(settings: Settings) -> str:
     return f"{head[:19]} is whole, {verify(store, head).size_bytes} bytes"
 
 
+def _deploy(settings: Settings) -> str:
+    """The sanity set is read, and the tag too where there is one."""
+    deploy = settings.deploy
+    golden = f"{len(SanitySet(deploy.sanity))} golden events in {deploy.sanity}" if deploy.sanity is not None else ""
+    if deploy.tag is None:
+        return golden or "nothing is deployed by itself"
+    now = Tags(wiring.build_store(settings)).current(deploy.tag)
+    return f"{deploy.tag} is {now.primary[:19] if now is not None else 'not deployed yet'}{golden and f', {golden}'}"
+
+
 def _folders(settings: Settings) -> str:
     folder = Path(settings.state.dir)
     while not folder.exists():
@@ -112,6 +125,23 @@ def _source(settings: Settings) -> str:
     return f"{settings.source.url}, {partitions} {'partition' if partitions == 1 else 'partitions'}"
 
 
+def _join(settings: Settings) -> str:
+    join = settings.join
+    names = [name for name in (join.predictions, join.labels, join.dead_letters) if name is not None]
+    for name in names:
+        asyncio.run(join_topics.open_topic(settings, name).close())
+    return ", ".join(names) or "labels are joined on the machine that predicted"
+
+
+def _predictions(settings: Settings) -> str:
+    """Opened as the service opens it, where there is a topic; the hook that hears of answers is loaded."""
+    wiring.build_predict_hook(settings, Counter())
+    if settings.predictions.topic is None:
+        return "kept on this machine"
+    asyncio.run(wiring.build_prediction_topic(settings).close())
+    return settings.predictions.topic
+
+
 def _service(settings: Settings) -> str:
     async def ready() -> str:
         async with Client.of(settings.http) as client:
@@ -130,6 +160,9 @@ CHECKS: dict[str, Check] = {
     "events": _format,
     "checkpoint": _checkpoint,
     "source": _source,
+    "join": _join,
+    "predictions": _predictions,
+    "deploy": _deploy,
     "folders": _folders,
     "service": _service,
 }

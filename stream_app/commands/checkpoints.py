@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,21 +10,25 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from checkpoints.checkpoint import CheckpointStore, Summary
+from checkpoints.checkpoint import CheckpointStore, Note, Registry, Summary
 from checkpoints.errors import CheckpointError
-from checkpoints.lineage import resolve
+from checkpoints.ledger import named
+from checkpoints.lineage import resolve, superfluous
 from checkpoints.lineage import verify as verified
-from checkpoints.manifest import Hole
+from checkpoints.manifest import Manifest
+from checkpoints.parcel import pack, unpack
+from checkpoints.tags import Tags
 from stream_app import config as configuration
 from stream_app import wiring
+from stream_app.commands.cells import readable, short_id, taken
 from stream_app.commands.options import config_option, json_option, print_json
-from stream_app.config import ConfigError, Settings
+from stream_app.condition import Condition, Names
+from stream_app.differences import differences, numbers
 from stream_app.http.checkpoints import short
-from stream_app.http.client import Client, NotRunning
-from stream_app.service import Rollback, Service
+from stream_app.http.client import Client
+from stream_app.settings import ConfigError, Settings
 
 _ID_IN_TEXT = re.compile(r"sha256\.[0-9a-f]{64}")
-_EXCEPT = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
 @click.group(epilog="Example: weir checkpoints list")
@@ -32,13 +36,20 @@ def checkpoints() -> None:
     """List, show, take and verify checkpoints."""
 
 
-@checkpoints.command("list", epilog="Example: weir checkpoints list --json")
+@checkpoints.command("list", epilog="Example: weir checkpoints list --where 'log_loss < 0.6'")
 @config_option
 @json_option
-def list_(config: str | None, is_json: bool) -> None:
-    """List the checkpoints, newest first; `*` marks the one that learning goes on from."""
+@click.option("--owner", help="Only those of this model.owner.")
+@click.option("--tag", help="Only those that the tag names now: primary, candidates and shadows.")
+@click.option("--where", metavar="CONDITION", help='Only those of which it holds, such as "log_loss < 0.6".')
+def list_(config: str | None, is_json: bool, owner: str | None, tag: str | None, where: str | None) -> None:
+    """List the checkpoints, newest first; `*` marks the one that learning goes on from.
+
+    A condition compares figures (log_loss, accuracy, window.log_loss, examples), learner, args, task, owner, name,
+    records, why and metadata.KEY, with and, or, not.
+    """
     store = _store(config)
-    head, summaries = store.head(), store.list()
+    head, summaries = store.head(), _chosen(store, owner, tag, where)
     if is_json:
         print_json({"head": head, "checkpoints": [short(summary) for summary in summaries]})
         return
@@ -46,6 +57,82 @@ def list_(config: str | None, is_json: bool) -> None:
     for summary in summaries:
         table.add_row("*" if summary.id == head else "", *_cells(summary))
     Console().print(table)
+
+
+@checkpoints.command(epilog="Example: weir checkpoints diff 1f0c3a9b 77aa01c2")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@config_option
+@json_option
+@click.option("--top", type=click.IntRange(min=0), default=10, help="Weights that moved most to show. Default 10.")
+def diff(before: str, after: str, config: str | None, is_json: bool, top: int) -> None:
+    """What is different in B: settings, data range, metrics, and the weights that moved most, by name."""
+    settings = configuration.load(config)
+    store = wiring.build_store(settings)
+    one, other = (store.load(resolve(store, model_id)) for model_id in (before, after))
+    found = differences(settings, one, other, top)
+    if is_json:
+        print_json(found)
+        return
+    for title in ("settings", "data", "metrics", "weights"):
+        table = Table(title, "A", "B", "change", box=None, padding=(0, 2, 0, 0))
+        for change in getattr(found, title):
+            by = f"{change.by:+g}" if change.by is not None else ""
+            table.add_row(readable(change.what), _shown(change.before), _shown(change.after), by)
+        if table.row_count:
+            Console().print(table)
+    for remark in found.remarks:
+        click.echo(remark, err=True)
+
+
+@checkpoints.command(epilog="Example: weir checkpoints export 1f0c3a9b model.weir")
+@click.argument("model_id", metavar="ID")
+@click.argument("file", metavar="FILE")
+@config_option
+@json_option
+def export(model_id: str, file: str, config: str | None, is_json: bool) -> None:
+    """Write a package into one file, verified; weir checkpoints import takes it into another store."""
+    store = _store(config)
+    full = resolve(store, model_id)
+    checkpoint = store.load(full)
+    note = next((summary.note for summary in store.list() if summary.id == full), None)
+    with Path(file).open("xb") as out:
+        pack(checkpoint, note, out)
+    size = Path(file).stat().st_size
+    print_json({"id": full, "bytes": size}) if is_json else click.echo(full)
+
+
+@checkpoints.command("import", epilog="Example: weir checkpoints import model.weir")
+@click.argument("file", metavar="FILE")
+@config_option
+@json_option
+def import_(file: str, config: str | None, is_json: bool) -> None:
+    """Keep the package in a file beside the lineage, every byte verified first; retention spares it."""
+    with Path(file).open("rb") as data:
+        checkpoint, note = unpack(data)
+    why = f"import of {Path(file).name}{(note is not None and f': {note.why}') or ''}"
+    kept = _store(config).keep(checkpoint, Note.now(why, checkpoint.manifest.versions["weir"], is_pinned=True))
+    print_json({"id": kept}) if is_json else click.echo(kept)
+
+
+@checkpoints.command(epilog="Example: weir checkpoints prune --keep 5 --dry-run")
+@config_option
+@json_option
+@click.option(
+    "--keep", type=click.IntRange(min=1), help="Newest ones of the lineage that stay. Default checkpoints.keep."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def prune(config: str | None, is_json: bool, keep: int | None, dry_run: bool) -> None:
+    """Remove all but the newest of the lineage; what a tag names, was replayed or imported stays, and its parents."""
+    settings = configuration.load(config)
+    store = wiring.build_store(settings)
+    keep = keep or settings.checkpoints.keep
+    removed = superfluous(store.head(), store.list(), keep, (), named(store)) if dry_run else store.prune(keep)
+    if is_json:
+        print_json({"removed": removed, "dry_run": dry_run})
+    else:
+        for model_id in removed:
+            click.echo(model_id)
 
 
 @checkpoints.command(epilog="Example: weir checkpoints show 1f0c3a9b")
@@ -91,53 +178,44 @@ def verify(ids: tuple[str, ...], config: str | None, is_json: bool, is_all: bool
     raise click.exceptions.Exit(1 if any(report["damage"] for report in reports) else 0)
 
 
-@click.command(epilog="Example: weir rollback 1f0c3a9b --replay --except 0:5000-6999")
-@click.argument("model_id", metavar="ID")
-@config_option
-@json_option
-@click.option(
-    "--skip/--replay",
-    "is_skip",
-    default=True,
-    help="Go on from the present position, or learn again from the checkpoint's. Default --skip.",
-)
-@click.option(
-    "--except",
-    "excepted",
-    multiple=True,
-    metavar="PARTITION:FIRST-LAST",
-    help="With --replay: offsets to leave out, both ends included. May be repeated.",
-)
-@click.option("--why", default="rollback", help="Said of each hole in the manifest. Default 'rollback'.")
-def rollback(
-    model_id: str, config: str | None, is_json: bool, is_skip: bool, excepted: tuple[str, ...], why: str
-) -> None:
-    """Take the model of an older checkpoint: in the running service, or for the next one if none runs."""
-    settings = configuration.load(config)
-    wanted = Rollback(id=model_id, replay=not is_skip, exceptions=[_hole(text, why) for text in excepted])
-    answer = asyncio.run(_roll_back(settings, wanted))
-    print_json(answer) if is_json else click.echo(f"{answer['id']} is live, at {answer['model']}")
-
-
-async def _roll_back(settings: Settings, wanted: Rollback) -> Any:
-    try:
-        return await _post(settings, "/rollback", msgspec.json.encode(wanted))
-    except NotRunning:
-        service = Service(settings)
-        try:
-            model_id = await service.rollback(wanted)
-            return {"id": model_id, "model": service.trainer.live_id}
-        finally:
-            await service.close()
-
-
 async def _post(settings: Settings, path: str, body: bytes) -> Any:
     async with Client.of(settings.http) as client:
         return await client.post(path, body)
 
 
-def _store(config: str | None) -> CheckpointStore:
+def _store(config: str | None) -> Registry:
     return wiring.build_store(configuration.load(config))
+
+
+def _chosen(store: Registry, owner: str | None, tag: str | None, where: str | None) -> list[Summary]:
+    wanted = Condition(where) if where is not None else None
+    deployed = Tags(store).history(tag)[-1].models if tag is not None else None
+    return [
+        summary
+        for summary in store.list()
+        if (deployed is None or summary.id in deployed)
+        and (owner is None or (summary.manifest is not None and summary.manifest.model.owner == owner))
+        and (wanted is None or (summary.manifest is not None and wanted.holds(_names(summary, summary.manifest))))
+    ]
+
+
+def _names(summary: Summary, manifest: Manifest) -> Names:
+    """What a condition may ask of a checkpoint."""
+    plain: dict[str, Any] = {
+        "learner": manifest.learner.kind,
+        "args": manifest.learner.arguments,
+        "task": manifest.model.task,
+        "owner": manifest.model.owner,
+        "name": manifest.model.name,
+        "records": sum(manifest.position.values()),
+        "why": summary.note.why if summary.note is not None else None,
+        "value": None,
+    }
+    return {**plain, **{f"metadata.{key}": text for key, text in manifest.model.metadata.items()}, **numbers(manifest)}
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else "" if value is None else readable(str(value))
 
 
 def _wanted(store: CheckpointStore, ids: tuple[str, ...], is_all: bool) -> list[str]:
@@ -159,29 +237,17 @@ def _verified(store: CheckpointStore, model_id: str) -> dict[str, Any]:
     return {"id": model_id, "damage": None, "remarks": report.remarks}
 
 
-def _hole(text: str, why: str) -> Hole:
-    match = _EXCEPT.fullmatch(text)
-    if match is None or int(match[2]) > int(match[3]):
-        raise ConfigError(f"--except: {text!r} is not PARTITION:FIRST-LAST, as in 0:5000-6999")
-    return Hole(partition=int(match[1]), first=int(match[2]), last=int(match[3]) + 1, why=why)
-
-
 def _cells(summary: Summary) -> list[str]:
     line = short(summary)
     if line["damage"] is not None:
-        return [_short_id(summary.id), "", str(line["damage"]), "", ""]
-    taken = line["created_at"]
+        return [short_id(summary.id), "", str(line["damage"]), "", ""]
+    created = line["created_at"]
     position = line["position"]
     loss = line["average_loss"]
     return [
-        _short_id(summary.id),
-        datetime.fromtimestamp(taken, UTC).strftime("%m-%d %H:%M:%S") if isinstance(taken, float) else "",
-        _ID_IN_TEXT.sub(lambda match: _short_id(match[0]), str(line["why"] or "")),
+        short_id(summary.id),
+        taken(created) if isinstance(created, float) else "",
+        _ID_IN_TEXT.sub(lambda match: short_id(match[0]), str(line["why"] or "")),
         ",".join(f"{part}:{offset}" for part, offset in position.items()) if isinstance(position, dict) else "",
         f"{loss:.6f}" if isinstance(loss, float) else "n.a.",
     ]
-
-
-def _short_id(model_id: str) -> str:
-    """As many hex digits as commands need and a line of the listing has room for."""
-    return model_id.removeprefix("sha256.")[:12]

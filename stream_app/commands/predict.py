@@ -1,6 +1,5 @@
 """`weir predict`: a stored model's answers for a file."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,24 +8,22 @@ from typing import TextIO
 import click
 import msgspec
 
+from formats.vw_text import tag_of
 from learners.learner import Answer, Learner
 from stream_app import config as configuration
 from stream_app import wiring
-from stream_app.commands.options import config_option, json_option
+from stream_app.commands.options import config_option, format_option, json_option
 from stream_app.commands.stored_model import opened, store_option
-from stream_app.config import Settings
 from stream_app.dead_letters import printable
 from stream_app.file_formats import format_of
 from stream_app.outputs import check_outputs
+from stream_app.settings import Settings
 from stream_app.sources.file import FileSource
 from stream_app.sources.source import Records
 
 BATCH = 512
 TOLD = 10
 """Events that could not be read and are told one by one; of more, only the number."""
-
-_TAG = re.compile(rb"(?:^|\s)(?:'(\S*)\s*|(\S+))$")
-"""What VW takes for a tag: the last word before the bar, if it touches the bar or begins with a quote."""
 
 
 @click.command(epilog="Example: weir predict new.vw --store models -p predictions.txt")
@@ -35,11 +32,8 @@ _TAG = re.compile(rb"(?:^|\s)(?:'(\S*)\s*|(\S+))$")
 @json_option
 @click.option("--model", "model_id", metavar="ID", help="Checkpoint to predict with; default the newest.")
 @store_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["vw", "json", "csv", "tsv"]),
-    help="How events are written; default events.format, else as the file's name tells, else as the model's were.",
+@format_option(
+    "How events are written; default events.format, else as the file's name tells, else as the model's were."
 )
 @click.option("-p", "--predictions", metavar="FILE", help="Write the answers to this file; default standard output.")
 def predict(
@@ -123,7 +117,7 @@ class _Reading:
                 continue
             for _ in range(decoded.sizes.get(index, 1)):
                 example = next(examples)
-                tag = _tag(payload) if self._has_tags else ""
+                tag = tag_of(payload).decode(errors="surrogateescape") if self._has_tags else ""
                 yield _Line(example.id, self._learner.predict(example), tag)
 
     def _tell(self, record: int, reason: str) -> None:
@@ -149,13 +143,3 @@ def _as_vw(number: float) -> str:
     ('1', '-0.284590')
     """
     return f"{number:.0f}" if number == int(number) else f"{number:.6f}"
-
-
-def _tag(payload: bytes) -> str:
-    r"""The tag of a line of VW text.
-
-    >>> _tag(b"1 'a|f x"), _tag(b"1 2.5 b|f x"), _tag(b"1 |f x")
-    ('a', 'b', '')
-    """
-    match = _TAG.search(payload.partition(b"|")[0])
-    return (match[1] or match[2] or b"").decode(errors="surrogateescape") if match is not None else ""

@@ -1,4 +1,4 @@
-"""A bar on standard error while files are read, where that is a terminal: bytes read of all. Nowhere else a word."""
+"""Bars on standard error where that is a terminal: bytes read of all, or records. Nowhere else a word."""
 
 import sys
 import time
@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 EVERY_S = 0.1
 Tell = Callable[[int, int], None]
@@ -30,3 +38,15 @@ def progress_bar(what: str) -> Iterator[Tell]:
                 bar.update(task, completed=consumed, total=size or None, refresh=True)
 
         yield tell
+
+
+@contextmanager
+def records_bar(what: str) -> Iterator[Callable[[int], None]]:
+    """Within the block, tell it how many further records have been passed."""
+    if not sys.stderr.isatty():
+        yield lambda passed: None
+        return
+    columns = (TextColumn(what), TextColumn("{task.completed:,.0f} records"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda passed: bar.update(task, advance=passed)

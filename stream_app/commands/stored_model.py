@@ -1,19 +1,17 @@
-"""A stored model, and the settings that it was learnt with as far as its manifest says them."""
+"""Which stored model a command is about, and the settings to read events for it."""
 
 import os
 from pathlib import Path
 
 import click
-import msgspec
 
 from checkpoints import open_store
 from checkpoints.checkpoint import Checkpoint
 from checkpoints.lineage import resolve
-from checkpoints.manifest import Manifest
-from formats.schema import Schema
 from stream_app import config as configuration
 from stream_app import wiring
-from stream_app.config import ConfigError, Settings
+from stream_app.settings import ConfigError, Settings
+from stream_app.stored_model import learner_as_learnt, read_as_learnt
 
 store_option = click.option(
     "--store", metavar="DIR", help="A folder of checkpoints, as of weir train --out; default checkpoints.url."
@@ -27,24 +25,15 @@ def opened(config: str | None, folder: str | None, model_id: str | None) -> tupl
     environment says it. Raises ConfigError where there is none, CheckpointError for one that is damaged.
     """
     settings = configuration.load(config)
-    store = open_store(folder) if folder is not None else wiring.build_store(settings)
+    store = open_store(folder, settings.checkpoints.options) if folder is not None else wiring.build_store(settings)
     wanted = resolve(store, model_id) if model_id is not None else store.head()
     if wanted is None:
         raise ConfigError(f"{folder or settings.checkpoints.url}: there is no checkpoint in it yet")
     checkpoint = store.load(wanted)
     manifest = checkpoint.manifest
-    settings = configuration.replaced(settings, "learner", kind=manifest.learner.kind, args=manifest.learner.arguments)
-    settings = configuration.replaced(settings, "model", task=manifest.model.task)
+    wiring.check_made_by(settings, checkpoint)
+    settings = learner_as_learnt(settings, manifest)
     if config is None and (folder is not None or not Path(configuration.DEFAULT_FILE).exists()):
-        settings = _read_as_learnt(settings, manifest)
+        has_schema = any(name.startswith("WEIR_SCHEMA_") for name in os.environ)
+        settings = read_as_learnt(settings, manifest, has_schema, "WEIR_EVENTS_FORMAT" in os.environ)
     return settings, checkpoint
-
-
-def _read_as_learnt(settings: Settings, manifest: Manifest) -> Settings:
-    if not any(name.startswith("WEIR_SCHEMA_") for name in os.environ):
-        known = {field.name for field in msgspec.structs.fields(Schema)}
-        schema = msgspec.convert({key: value for key, value in manifest.schema.items() if key in known}, Schema)
-        settings = msgspec.structs.replace(settings, schema=schema)
-    if "WEIR_EVENTS_FORMAT" in os.environ:
-        return settings
-    return configuration.replaced(settings, "events", format=manifest.schema.get("events", "json"))

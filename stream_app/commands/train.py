@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from stream_app import config as configuration
-from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.options import config_option, format_option, json_option, print_json
 from stream_app.commands.progress_bar import progress_bar
 from stream_app.commands.stopping import stopping
-from stream_app.config import ConfigError, Settings
 from stream_app.file_formats import format_of
+from stream_app.settings import ConfigError, Settings
 from stream_app.summary import Trained
 from stream_app.training import TrainJob
 from stream_app.training import train as learn_files
@@ -24,12 +24,7 @@ from stream_app.training import train as learn_files
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @config_option
 @json_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["vw", "json", "csv", "tsv"]),
-    help="How events are written; default events.format, else as the names of the files tell.",
-)
+@format_option("How events are written; default events.format, else as the names of the files tell.")
 @click.option("--vw-args", metavar="ARGS", help="Arguments of VW; default learner.args.")
 @click.option("--label", metavar="COLUMN", help="CSV: the column of the label; default schema.label.")
 @click.option("--labels", metavar="NAME=NUMBER,...", help="What label values are learnt as; default schema.labels.")

@@ -13,9 +13,10 @@ from formats.example import Example
 from learners.learner import Audits, HasWeights, Learner, LearnerError, Weight, Weights
 from stream_app import names as dictionary
 from stream_app import wiring
+from stream_app.commands.cells import readable
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.stored_model import opened, store_option
-from stream_app.config import ConfigError, Settings
+from stream_app.settings import ConfigError, Settings
 from stream_app.sources.file import FileSource
 
 BATCH = 512
@@ -138,7 +139,7 @@ def _table(shown: Sequence[Weight], has_names: bool) -> Table:
     if has_names or not has_index:
         table.add_column("name", overflow="fold")
     for one in shown:
-        cells = [f"{one.weight:g}", *([str(one.index)] if has_index else []), _readable(" or ".join(one.names))]
+        cells = [f"{one.weight:g}", *([str(one.index)] if has_index else []), readable(" or ".join(one.names))]
         table.add_row(*cells[: len(table.columns)])
     return table
 
@@ -155,7 +156,3 @@ def _print_audit(settings: Settings, learner: Learner, file: str, is_json: bool)
         score = f"{audit.prediction:.0f}" if whole else f"{audit.prediction:.6f}"
         click.echo(f"{score} {example.id}" if example.id is not None else score)
         click.echo("".join(f"\t{row.printed}" for row in audit.features).encode(errors="surrogateescape"))
-
-
-def _readable(name: str) -> str:
-    return name.encode(errors="surrogateescape").decode(errors="replace").replace("[", r"\[")

@@ -8,10 +8,24 @@ from typing import cast
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from stream_app.config import ConfigError, HttpSettings
-from stream_app.http import checkpoints, events, metrics, page, predict, status
-from stream_app.http.replies import SERVICE, Overloaded, Unauthorized, error_reply, is_trusted, of_error
+from stream_app.http import (
+    alerts,
+    checkpoints,
+    events,
+    metrics,
+    page,
+    predict,
+    predictions,
+    shadows,
+    status,
+    tags,
+    value,
+    watch,
+)
+from stream_app.http.replies import SERVICE, Overloaded, check_token, error_reply, is_tried, of_error
+from stream_app.monitor import Monitor
 from stream_app.service import Service
+from stream_app.settings import ConfigError, HttpSettings
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +36,11 @@ def build_app(service: Service) -> web.Application:
     check_exposure(http)
     app = web.Application(client_max_size=http.max_body_bytes, middlewares=[_guard(service)])
     app[SERVICE] = service
-    for routes in (predict.routes, events.routes, checkpoints.routes, status.routes, metrics.routes, page.routes):
-        app.add_routes(routes())
+    for subject in (
+        predict, predictions, events, checkpoints, tags, shadows, value, status, watch, alerts, metrics, page,
+    ):  # fmt: skip
+        app.add_routes(subject.routes())
+    page.load(app)
     return app
 
 
@@ -81,12 +98,17 @@ def _guard(service: Service) -> Middleware:
             if service.requests_under_way > http.max_waiting and not request.path.startswith("/health/"):
                 raise Overloaded(f"{http.max_waiting} requests are under way (http.max_waiting): try again later")
             if request.method == "POST":
+                service.monitor.requests += not is_tried(request)
                 _check_origin(request)
-                if http.token is not None and request.path != "/predict":
-                    _check_token(request, http.token)
+                if not _is_predict(request):
+                    check_token(request, http.token)
             return await handler(request)
+        except ConnectionError:  # whoever asked is gone, and hears nothing more
+            return web.Response(status=400)
         except Exception as error:  # noqa: BLE001 the outermost loop of a request
-            return _answer(request, error)
+            answer = _answer(request, error)
+            _count(service.monitor, request, answer.status)
+            return answer
         finally:
             service.requests_under_way -= 1
 
@@ -101,16 +123,28 @@ def _answer(request: web.Request, error: Exception) -> web.Response:
         return error_reply(500, "internal", "the service failed on this request; its log says more")
 
 
+def _count(monitor: Monitor, request: web.Request, status: int) -> None:
+    """An error of the service; of requests, also an event that `/predict` refused. Strangers are none."""
+    if is_tried(request):
+        return
+    is_own = status >= 500 or status == 429
+    if is_own:
+        monitor.errors["http"] += 1
+    if request.method == "POST" and (is_own or (status in (400, 413) and _is_predict(request))):
+        monitor.request_errors += 1
+
+
+def _is_predict(request: web.Request) -> bool:
+    """Whether it only asks for predictions. A tag may have any name, `predict` too."""
+    path = request.rel_url.raw_path
+    return path == "/predict" or (path.startswith(("/model/", "/tag/")) and path.endswith("/predict"))
+
+
 def _check_origin(request: web.Request) -> None:
     """A page of another site must not change this service through the browser of somebody who can reach it."""
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.host:
         raise web.HTTPForbidden(text=f"requests from pages of {origin} are not taken")
-
-
-def _check_token(request: web.Request, token: str) -> None:
-    if not is_trusted(request, token):
-        raise Unauthorized("this route needs `Authorization: Bearer <token>`")
 
 
 def _is_loopback(host: str) -> bool:

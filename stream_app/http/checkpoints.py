@@ -7,8 +7,16 @@ from aiohttp import web
 
 from checkpoints.checkpoint import Summary
 from checkpoints.errors import CheckpointError
-from stream_app.http.replies import SERVICE, reply
-from stream_app.service import Rollback, ServiceError
+from stream_app.differences import Differences, differences
+from stream_app.http.replies import SERVICE, asked_number, reply, trusted
+from stream_app.importance import movement
+from stream_app.loaded_models import named
+from stream_app.progressive.scores import part
+from stream_app.refusal import ServiceError
+from stream_app.rollback import Rollback
+
+MOST_SHOWN = 10_000
+"""Features and fields in one answer."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -17,6 +25,8 @@ def routes() -> list[web.RouteDef]:
         web.get("/checkpoints", listed),
         web.post("/checkpoints", take),
         web.get("/checkpoints/{id}", show),
+        web.get("/checkpoints/{id}/diff/{other}", diff),
+        web.get("/checkpoints/{id}/importance", importance),
         web.post("/rollback", rollback),
     ]
 
@@ -36,9 +46,34 @@ async def take(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """The manifest of a checkpoint, every byte of the package verified."""
     service = request.app[SERVICE]
-    model_id = await service.named(request.match_info["id"])
+    model_id = await named(service.store, request.match_info["id"])
     checkpoint = await asyncio.to_thread(service.store.load, model_id)
     return reply({"id": model_id, "manifest": checkpoint.manifest})
+
+
+async def diff(request: web.Request) -> web.Response:
+    """What is different in the second one, worked out in a thread; `?top=`: so many of the weights that moved most."""
+    service = trusted(request)
+    top = asked_number(request, "top", 10, MOST_SHOWN)
+    ids = [await named(service.store, request.match_info[name]) for name in ("id", "other")]
+
+    def compared() -> Differences:
+        before, after = (service.store.load(model_id) for model_id in ids)
+        return differences(service.settings, before, after, top)
+
+    return reply(await asyncio.to_thread(compared))
+
+
+async def importance(request: web.Request) -> web.Response:
+    """What the model of a checkpoint goes by; with `since`, how that differs from an older one's."""
+    service, query = trusted(request), request.rel_url.query
+    top = asked_number(request, "top", 20, MOST_SHOWN)
+    model_id = await named(service.store, request.match_info["id"])
+    found = await service.importance.of(model_id)
+    moved = None
+    if "since" in query:
+        moved = movement(await service.importance.of(await named(service.store, query["since"])), found).top(top)
+    return reply({**msgspec.to_builtins(found.top(top)), "since": moved})
 
 
 async def rollback(request: web.Request) -> web.Response:
@@ -55,15 +90,15 @@ async def rollback(request: web.Request) -> web.Response:
 def short(summary: Summary) -> dict[str, object]:
     """A line of a listing."""
     manifest = summary.manifest
-    total = manifest.metrics.get("total") if manifest is not None else None
+    total = part(manifest.metrics, "total") if manifest is not None else {}
     return {
         "id": summary.id,
         "created_at": summary.note.created_at if summary.note is not None else None,
         "why": summary.note.why if summary.note is not None else None,
         "position": manifest.position if manifest is not None else None,
         "parent": manifest.parent if manifest is not None else None,
-        "average_loss": total.get("average_loss") if isinstance(total, dict) else None,
-        "examples": total.get("examples") if isinstance(total, dict) else None,
+        "average_loss": total.get("average_loss"),
+        "examples": total.get("examples"),
         "size_bytes": summary.size_bytes,
         "damage": summary.damage,
     }

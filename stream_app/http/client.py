@@ -7,7 +7,7 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from stream_app.config import HttpSettings
+from stream_app.settings import HttpSettings
 
 TRIES = 60
 """How often an overloaded or full service is asked again, about a second apart."""

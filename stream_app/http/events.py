@@ -3,21 +3,20 @@
 import msgspec
 from aiohttp import web
 
-from stream_app.http.replies import SERVICE, reply
+from stream_app.http.replies import SERVICE, as_many_as_fit, asked_number, reply, trusted
+from stream_app.label_join import LateLabel
 
-JsonLabel = int | float | str | bool | dict[str, int | float]
-
-
-class LateLabel(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `/labels`: the id of a prediction, and what came true."""
-
-    id: str | int
-    label: JsonLabel
+MOST_LETTERS = 10_000
 
 
 def routes() -> list[web.RouteDef]:
     """The routes of this subject."""
-    return [web.post("/events", append), web.post("/labels", label), web.get("/dead-letters", dead_letters)]
+    return [
+        web.post("/events", append),
+        web.get("/events/latest", latest),
+        web.post("/labels", label),
+        web.get("/dead-letters", dead_letters),
+    ]
 
 
 async def append(request: web.Request) -> web.Response:
@@ -28,20 +27,29 @@ async def append(request: web.Request) -> web.Response:
     return reply({"accepted": len(payloads), "positions": _positions(given)}, 202)
 
 
+async def latest(request: web.Request) -> web.Response:
+    """The event that was learnt last, as it came. Needs the token, where one is set: it tells features."""
+    service = trusted(request)
+    if service.monitor.latest is None:
+        raise web.HTTPNotFound(text="no event was learnt since the service started")
+    return reply({"event": service.monitor.latest.decode(errors="replace")})
+
+
 async def label(request: web.Request) -> web.Response:
     """Join a late label with the features of its prediction, and append the completed event."""
     late = msgspec.json.decode(await request.read(), type=LateLabel)
-    given = await request.app[SERVICE].serving.label(str(late.id), late.label)
+    service = request.app[SERVICE]
+    with service.monitor.timed("join"):
+        given = await service.serving.label(str(late.id), late.label)
     return reply({"accepted": 1, "positions": _positions(given)}, 202)
 
 
 async def dead_letters(request: web.Request) -> web.Response:
-    """The latest dead letters, `?limit=` of them."""
-    limit = request.rel_url.query.get("limit", "100")
-    if not limit.isdigit() or not 1 <= int(limit) <= 10_000:
-        raise web.HTTPBadRequest(text=f"limit: {limit!r} is not a whole number from 1 to 10000")
-    letters = request.app[SERVICE].dead_letters
-    return reply({"kept": len(letters), "latest": [letter.shown() for letter in letters.latest(int(limit))]})
+    """The latest dead letters, `?limit=` of them, up to MOST_BYTES. Needs the token, where one is set."""
+    letters = trusted(request).dead_letters
+    newest = letters.latest(asked_number(request, "limit", 100, MOST_LETTERS))
+    shown = as_many_as_fit(newest, lambda letter: len(letter.payload))
+    return reply({"kept": len(letters), "latest": [letter.shown() for letter in shown]})
 
 
 def _positions(given: dict[int, range]) -> list[dict[str, int]]:

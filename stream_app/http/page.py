@@ -1,43 +1,69 @@
-"""`GET /`, the page a person looks at, and `GET /openapi.json`, what a program reads instead."""
+"""`GET /`, the page a person looks at, its assets, and `GET /openapi.json`, what a program reads instead."""
 
-import html
+import hashlib
+from importlib.resources import files
 
 from aiohttp import web
 
 from stream_app.http.openapi import document
-from stream_app.http.replies import SERVICE, reply
-from stream_app.progressive import format_table
-from stream_app.service import Service
+from stream_app.http.replies import reply
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2"><title>Weir: {name}</title>
-<style>body{{font:16px/1.5 system-ui;margin:2rem;max-width:60rem}}td,th{{padding:.1rem 1rem .1rem 0;text-align:left}}
-pre{{overflow-x:auto}}</style>
-<h1>{name}</h1><table>{rows}</table><h2>Progressive table</h2><pre>{table}</pre>
-<p><a href="/progress">progress</a> · <a href="/checkpoints">checkpoints</a> ·
-<a href="/dead-letters">dead letters</a> · <a href="/metrics">metrics</a> · <a href="/openapi.json">openapi.json</a></p>
-"""
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".txt": "text/plain"}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""What the page may load: its own assets, and nothing from anywhere else."""
+
+
+class Asset:
+    """A file of the page, as it is sent."""
+
+    def __init__(self, name: str, body: bytes) -> None:
+        self.body = body
+        self.headers = {
+            "Content-Type": f"{_TYPES['.' + name.rpartition('.')[2]]}; charset=utf-8",
+            "Content-Security-Policy": _POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-cache",
+            "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        }
+
+    def answer(self, request: web.Request) -> web.Response:
+        """All of it, or that the browser has it already."""
+        if self.headers["ETag"] in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers=self.headers)
+        return web.Response(body=self.body, headers=self.headers)
+
+
+_ASSETS = web.AppKey("assets", dict[str, Asset])
 
 
 def routes() -> list[web.RouteDef]:
     """The routes of this subject."""
-    return [web.get("/", page), web.get("/openapi.json", openapi)]
+    return [web.get("/", page), web.get("/assets/{name}", asset), web.get("/openapi.json", openapi)]
+
+
+def load(app: web.Application) -> None:
+    """Read the page once, for as long as the application runs."""
+    folder = files("stream_app.http") / "assets"
+    app[_ASSETS] = {entry.name: Asset(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
 
 
 async def page(request: web.Request) -> web.Response:
-    """The status and the progressive table, for a person."""
-    return web.Response(text=_rendered(request.app[SERVICE]), content_type="text/html")
+    """Learning, serving and their worth, live, for a person."""
+    return request.app[_ASSETS]["index.html"].answer(request)
+
+
+async def asset(request: web.Request) -> web.Response:
+    """A file that the page needs."""
+    found = request.app[_ASSETS].get(request.match_info["name"])
+    if found is None:
+        raise web.HTTPNotFound
+    return found.answer(request)
 
 
 async def openapi(request: web.Request) -> web.Response:
     """The description of every route."""
     return reply(document())
-
-
-def _rendered(service: Service) -> str:
-    rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>"
-        for name, value in service.status().items()
-    )
-    table = format_table(service.trainer.parts.progressive.table())
-    return _PAGE.format(name=html.escape(service.settings.model.name), rows=rows, table=html.escape(table))

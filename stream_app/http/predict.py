@@ -1,17 +1,22 @@
-"""`POST /predict`: the live model's answer."""
+"""`POST /predict`, `/model/{id}/predict`, `/tag/{tag}/predict`: answers of the live model, and of stored ones."""
 
-import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from aiohttp import web
 
-from stream_app.http.metrics import PREDICT_SECONDS
-from stream_app.http.replies import SERVICE, is_trusted, reply
+from stream_app.http.replies import SERVICE, is_tried, is_trusted, reply
 from stream_app.service import Service
+from stream_app.serving import Asked, Prediction
 
 
 def routes() -> list[web.RouteDef]:
     """The routes of this subject."""
-    return [web.post("/predict", predict)]
+    return [
+        web.post("/predict", predict),
+        web.post("/model/{id}/predict", predict_by_model),
+        web.post("/tag/{tag}/predict", predict_for_tag),
+    ]
 
 
 async def predict(request: web.Request) -> web.Response:
@@ -22,15 +27,49 @@ async def predict(request: web.Request) -> web.Response:
 async def answer(service: Service, request: web.Request) -> web.Response:
     """The same where the request has not been through the router."""
     body = (await request.read()).strip()
-    started = time.perf_counter()
-    # What a stranger predicts is not remembered: its features would be learnt with somebody else's label.
+    asked = _asked(service, request)
+    with _timed(service, asked):
+        answers = service.serving.predict(body, asked)
+    return _reply(answers, body)
+
+
+async def predict_by_model(request: web.Request) -> web.Response:
+    """The same by a stored model."""
+    service = request.app[SERVICE]
+    body = (await request.read()).strip()
+    model = await service.models.get(request.match_info["id"])
+    asked = _asked(service, request)
+    with _timed(service, asked):
+        answers = service.serving.predict_by(model, body, asked)
+    return _reply(answers, body)
+
+
+async def predict_for_tag(request: web.Request) -> web.Response:
+    """The same by the model that a tag points at, at the moment when the request has been read whole."""
+    service = request.app[SERVICE]
+    body = (await request.read()).strip()
+    served = await service.deployments.served(request.match_info["tag"])
+    asked = _asked(service, request, served.tag)
+    with _timed(service, asked):
+        answers = service.serving.predict_for(served, body, asked)
+    return _reply(answers, body)
+
+
+def _asked(service: Service, request: web.Request, tag: str | None = None) -> Asked:
+    # What a stranger predicts is not kept: its features would be learnt with somebody else's label.
     is_kept = is_trusted(request, service.settings.http.token)
-    if request.query_string:
-        query = request.rel_url.query
-        is_explained = query.get("explain", "0") not in ("0", "")
-        answers = service.serving.predict(body, query.get("id"), is_explained, is_kept)
-    else:
-        answers = service.serving.predict(body, is_kept=is_kept)
-    PREDICT_SECONDS.observe(time.perf_counter() - started)
+    if not request.query_string:
+        return Asked(tag=tag, is_kept=is_kept)
+    query = request.rel_url.query
+    is_explained, tried = query.get("explain", "0") not in ("0", ""), is_tried(request)
+    return Asked(query.get("id"), query.get("unit"), tag, is_explained, is_kept and not tried, tried)
+
+
+def _timed(service: Service, asked: Asked) -> AbstractContextManager[None]:
+    """Counts as a step of this stage, unless somebody only tries."""
+    return nullcontext() if asked.is_tried else service.monitor.timed("predict")
+
+
+def _reply(answers: Sequence[Prediction], body: bytes) -> web.Response:
     is_many = len(answers) > 1 or body.startswith(b"[")
     return reply(answers if is_many else answers[0])

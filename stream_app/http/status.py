@@ -1,16 +1,11 @@
-"""What the service is doing: `/status`, `/progress` and its stream, `/health`."""
+"""What the service is doing: `/status`, `/progress`, its curves and its stream, `/health`."""
 
-import asyncio
-
-import msgspec
 from aiohttp import web
 
-from stream_app.http.replies import SERVICE, Overloaded, reply
+from stream_app.http.event_stream import streamed
+from stream_app.http.replies import SERVICE, reply
 from stream_app.progressive import format_table
 from stream_app.service import Service
-
-STREAM_EVERY_S = 1.0
-MOST_STREAMS = 64
 
 
 def routes() -> list[web.RouteDef]:
@@ -18,6 +13,7 @@ def routes() -> list[web.RouteDef]:
     return [
         web.get("/status", status),
         web.get("/progress", progress),
+        web.get("/progress/curves", curves),
         web.get("/progress/stream", stream),
         web.get("/health/live", live),
         web.get("/health/ready", ready),
@@ -34,32 +30,14 @@ async def progress(request: web.Request) -> web.Response:
     return reply(_progress(request.app[SERVICE]))
 
 
+async def curves(request: web.Request) -> web.Response:
+    """What can be drawn of the figures: distributions, ROC, precision and recall, calibration, confusions."""
+    return reply(request.app[SERVICE].trainer.parts.progressive.curves())
+
+
 async def stream(request: web.Request) -> web.StreamResponse:
     """The status once a second, as server-sent events. A client that cannot keep up is dropped."""
-    service = request.app[SERVICE]
-    if service.streams_open >= MOST_STREAMS:
-        raise Overloaded(f"{MOST_STREAMS} streams are open: close one")
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    await response.prepare(request)
-    # It waits rather than works: others are not held up by it, nor is learning.
-    service.requests_under_way -= 1
-    service.streams_open += 1
-    try:
-        await _follow(service, response)
-    finally:
-        service.requests_under_way += 1
-        service.streams_open -= 1
-    return response
-
-
-async def _follow(service: Service, response: web.StreamResponse) -> None:
-    while not service.is_stopping:
-        data = msgspec.json.encode(service.status())
-        try:
-            await asyncio.wait_for(response.write(b"data: " + data + b"\n\n"), 10.0)
-        except (ConnectionError, TimeoutError):
-            break
-        await asyncio.sleep(STREAM_EVERY_S)
+    return await streamed(request, lambda seen: seen.status)
 
 
 async def live(request: web.Request) -> web.Response:
@@ -68,10 +46,16 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """The newest checkpoint is restored, and the learner is sound."""
+    """The newest checkpoint is restored, and the learner is sound. Warnings, as of a broker away, do not count."""
     service = request.app[SERVICE]
     problems = service.problems()
-    return reply({"status": "ready" if not problems else "not ready", "problems": problems}, 503 if problems else 200)
+    state = {
+        "status": "not ready" if problems else "ready",
+        "role": service.role,
+        "problems": problems,
+        "warnings": service.warnings(),
+    }
+    return reply(state, 503 if problems else 200)
 
 
 def _progress(service: Service) -> dict[str, object]:

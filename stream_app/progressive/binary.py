@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.progressive.calibration import CELLS, calibration, cells_of, decisions, faded_decisions, weigh
+from stream_app.progressive.curves import Groups, curves_of
 from stream_app.progressive.ranking import Ranking, RankingState, exact_area
 from stream_app.progressive.rows import Column, Matrix, Rows, exactly, ratio, to_bytes
 from stream_app.progressive.scores import Figures, averages
@@ -101,11 +102,21 @@ class BinaryScores:
         """Figures over some of the rows that `fold` gave back; ROC AUC is exact."""
         judged = _Judged.unpacked(kept)
         weights, _, probabilities, is_positive = judged[:4]
-        cells = weigh(cells_of(is_positive, probabilities), probabilities, weights)
+        cells = judged.cells()
         area = exact_area(is_positive, probabilities, weights)
         ranking: Figures = {"roc_auc": area, "roc_auc_error": None if area is None else 0.0}
         figures = _figures(np.add.reduce(judged.terms(), axis=1))
         return figures | decisions(cells) | ranking | {"calibration": calibration(cells)}
+
+    def curves(self) -> Figures:
+        """Scores, ROC, precision and recall from the histogram, and the calibration."""
+        return curves_of(self._ranking.groups()) | {"calibration": calibration(self._cells)}
+
+    def curves_over(self, kept: Matrix) -> Figures:
+        """The same of some of the rows that `fold` gave back, exact."""
+        judged = _Judged.unpacked(kept)
+        groups = Groups.of(judged.is_positive, judged.probabilities, judged.weights)
+        return curves_of(groups) | {"calibration": calibration(judged.cells())}
 
     def state(self) -> bytes:
         """Everything counted, as bytes."""
@@ -157,6 +168,10 @@ class _Judged(NamedTuple):
         np.negative(np.log(of_label, out=of_label), out=terms[6:])
         terms[2:] *= self.weights
         return terms
+
+    def cells(self) -> Matrix:
+        """Counted by predicted probability and label; see `weigh`."""
+        return weigh(cells_of(self.is_positive, self.probabilities), self.probabilities, self.weights)
 
     def packed(self) -> Matrix:
         """The rows as a window keeps them, shape (5, n)."""

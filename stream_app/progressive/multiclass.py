@@ -112,6 +112,14 @@ class MulticlassScores:
         report["other_weight"] = 0.0
         return _figures(np.add.reduce(_terms(kept), axis=1), confusion_cells(places, counted), report)
 
+    def curves(self) -> Figures:
+        """The confusion cells."""
+        return {"confusion": self.total()["confusion"]}
+
+    def curves_over(self, kept: Matrix) -> Figures:
+        """The confusion cells of some of the rows that `fold` gave back."""
+        return {"confusion": self.over(kept)["confusion"]}
+
     def _report(self, by_class: Matrix) -> Figures:
         has_other = bool(self._by_class[:2, LIMIT].any())
         known = [*range(len(self._classes.values)), *([LIMIT] if has_other else [])]

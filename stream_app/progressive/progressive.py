@@ -80,6 +80,11 @@ class Progressive:
         self._pending = 0
         self._weight = 0.0  # about: only to see cheaply that no table row is due
 
+    @property
+    def examples(self) -> int:
+        """Rows so far, labelled or not."""
+        return self._totals.examples + self._pending
+
     def twin(self) -> "Progressive":
         """A fresh one with the same settings, which takes this one's state."""
         return Progressive(self.task, self._window, self._fading, self._progress)
@@ -171,6 +176,25 @@ class Progressive:
                 "window": {"size": self._window, "labelled": window.shape[1], **over_window},
                 "fading": {"factor": self._fading, **scores.fading()},
                 "beaten_by": _beaten_by(over_window, scores.deciding),
+            }
+
+    def curves(self) -> Figures:
+        """What can be drawn: binary tasks have scores, ROC, precision and recall, and calibration; classes confusions;
+        regression distributions over the window; others nothing.
+
+        `total` comes from a histogram, `window` is exact, and so is `total` while all rows are in the window. Costs
+        some milliseconds; changes nothing.
+        """
+        rows = self._pending_rows()
+        with np.errstate(all="ignore"):
+            scores = self._copy_of_scores()
+            window = self._kept.with_pending(scores.fold(rows.labelled()))
+            total, over = scores.curves(), scores.curves_over(window)
+            labelled = self._totals.labelled + int(np.count_nonzero(~np.isnan(rows.labels)))
+            return {
+                "task": self.task,
+                "total": over if total and labelled <= self._window else total,
+                "window": {"size": self._window, "labelled": window.shape[1], **over},
             }
 
     def _counts(self, totals: Totals) -> Figures:

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.progressive.curves import Groups
 from stream_app.progressive.rows import Column, Matrix, ProgressiveError, exactly, number, to_bytes
 
 BINS: Final = 4096
@@ -32,10 +33,8 @@ def area_by_group(positive: Column, negative: Column) -> tuple[float | None, flo
 
 def exact_area(is_positive: NDArray[np.bool_], probabilities: Column, weights: Column) -> float | None:
     """ROC AUC of the rows, ties counted one half; None while all are of one kind."""
-    _, group = np.unique(probabilities, return_inverse=True)
-    positive: Column = np.bincount(group, np.where(is_positive, weights, 0.0)).astype(np.float64)
-    negative: Column = np.bincount(group, np.where(is_positive, 0.0, weights)).astype(np.float64)
-    return area_by_group(positive, negative)[0]
+    groups = Groups.of(is_positive, probabilities, weights)
+    return area_by_group(groups.positive, groups.negative)[0]
 
 
 class RankingState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,6 +69,12 @@ class Ranking:
     def area(self) -> tuple[float | None, float | None]:
         """ROC AUC so far, and how far off it can be at most."""
         return area_by_group(self._weights[1], self._weights[0])
+
+    def groups(self) -> Groups:
+        """The weights by the probability at which a bin begins, which all that stand in it or above reach."""
+        bent = np.arange(BINS) * (2.0 * _LIMIT / BINS) - _LIMIT
+        begins = 1.0 / (1.0 + np.exp(-bent * _BEND / (1.0 - np.abs(bent))))
+        return Groups(begins, self._weights[1], self._weights[0])
 
     def state(self) -> RankingState:
         """The bins that are not empty; whole weights take half the space."""

@@ -6,6 +6,7 @@ from typing import ClassVar, Final, NamedTuple
 import msgspec
 import numpy as np
 
+from stream_app.progressive.curves import histogram
 from stream_app.progressive.rows import LARGEST, Column, Matrix, Rows, exactly, number, ratio, to_bytes
 from stream_app.progressive.scores import Figures, averages
 from stream_app.progressive.totals import Sums, fade
@@ -113,6 +114,19 @@ class RegressionScores:
         """Figures over some of the rows that `fold` gave back."""
         moments = Moments.of(kept[2], kept[0]) if kept.size else Moments()
         return _figures(np.add.reduce(_terms(kept), axis=1), moments, kept.shape[1])
+
+    def curves(self) -> Figures:
+        """Nothing: no distribution is kept of the whole stream."""
+        return {}
+
+    def curves_over(self, kept: Matrix) -> Figures:
+        """Distributions of labels, predictions, and prediction less label."""
+        weights, _, labels, predictions = kept[:4]
+        return {
+            "labels": histogram(labels, weights),
+            "predictions": histogram(predictions, weights),
+            "errors": histogram(predictions - labels, weights),
+        }
 
     def state(self) -> bytes:
         """Everything counted, as bytes."""

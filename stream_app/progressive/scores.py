@@ -1,5 +1,6 @@
 """What the scores of every task have in common, and those of a bandit learner: its own loss. Knows no stream."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -9,6 +10,17 @@ from stream_app.progressive.totals import Sums
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Figures = dict[str, Json]
+
+
+def part(figures: Mapping[str, object], name: str) -> Figures:
+    """The figures under a name, as `total` or `baselines`; none where there are none of that name."""
+    found = figures.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def numbers(figures: Mapping[str, object]) -> dict[str, float]:
+    """Those of the figures that are one number."""
+    return {name: value for name, value in figures.items() if isinstance(value, int | float)}
 
 
 class Scores(Protocol):
@@ -35,6 +47,14 @@ class Scores(Protocol):
 
     def over(self, kept: Matrix) -> Figures:
         """Figures over some of the rows that `fold` gave back."""
+        ...
+
+    def curves(self) -> Figures:
+        """What can be drawn of all rows so far; empty where nothing is kept for it."""
+        ...
+
+    def curves_over(self, kept: Matrix) -> Figures:
+        """The same of some of the rows that `fold` gave back."""
         ...
 
     def state(self) -> bytes:
@@ -77,6 +97,14 @@ class LossScores:
     def over(self, kept: Matrix) -> Figures:
         """Figures over some of the rows that `fold` gave back."""
         return averages(*np.add.reduce(kept, axis=1))
+
+    def curves(self) -> Figures:
+        """Nothing."""
+        return {}
+
+    def curves_over(self, kept: Matrix) -> Figures:
+        """Nothing."""
+        return {}
 
     def state(self) -> bytes:
         """Everything counted, as bytes."""

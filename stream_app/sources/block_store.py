@@ -11,12 +11,21 @@ from pathlib import Path
 
 from rocksdict import AccessType, DBCompressionType, DBRecoveryMode, Options, Rdict, WriteBatch, WriteOptions
 
-from stream_app.sources.blocks import LAST_OFFSET, Block, BlockHead, block_key, decode, decode_head, offset_of
+from stream_app.sources.blocks import (
+    LAST_OFFSET,
+    Block,
+    BlockHead,
+    Changes,
+    block_key,
+    decode,
+    decode_head,
+    offset_of,
+    start_key,
+)
 from stream_app.sources.source import Position, SourceError, SourceFull
 from stream_app.sources.wal import check_wals
 
 _ACKED = struct.Struct(">QL")
-_START = b"\xff\xffstart"
 _WRITE_BUFFER_BYTES = 8 << 20
 
 
@@ -53,6 +62,23 @@ class BlockStore:
             self._open_db()
             self._set_acked(self._last_seq())
 
+    def open_to_follow(self, own: Path) -> None:
+        """Read along with the process that writes; `own` is a folder for what RocksDB itself notes of that."""
+        with self._translated():
+            self._acked = os.open(self._directory / "ACKED", os.O_RDONLY)
+            check_wals(self._path)
+            options = _rocksdb_options()
+            options.create_if_missing(False)
+            options.set_max_open_files(-1)  # what the writer removes stays readable for who has it open
+            self._db = Rdict(str(self._path), options, access_type=AccessType.secondary(str(own)))
+
+    def follow(self) -> Position:
+        """See what was written since; per partition, the end of what has been acknowledged."""
+        acked = self._read_acked()  # first: what is acknowledged by then is seen by what follows
+        with self._translated():
+            self._opened().try_catch_up_with_primary()
+        return {partition: self._acked_end(partition, acked) for partition in range(self._partitions)}
+
     def reopen(self, end: Position) -> None:
         """Leave RocksDB's error state, and forget every block at or beyond `end`: nobody was told that it is there.
 
@@ -72,10 +98,11 @@ class BlockStore:
         except SourceError:
             self._open_db_to_read()
             raise
-        batch = new_batch()
+        beyond = Changes()
         for partition, offset in end.items():
-            batch.delete_range(block_key(partition, offset), block_key(partition, LAST_OFFSET))
-        self.write(batch)
+            beyond.gone.append((block_key(partition, offset), block_key(partition, LAST_OFFSET)))
+        if not self.write(beyond):
+            raise SourceFull(f"log {self._directory}: the disk does not keep up; try again later")
 
     def find(self, partition: int, offset: int) -> tuple[int, Block] | None:
         """The block that holds `offset`, with its first offset."""
@@ -106,21 +133,16 @@ class BlockStore:
             return found[0], decode_head(found[1])
 
     def start(self, partition: int) -> int:
-        """The first offset kept, as `forget` wrote it."""
-        return int.from_bytes(self._get(_start_key(partition)) or b"", "big")
+        """The first offset kept, as `Changes.forget` wrote it."""
+        return int.from_bytes(self._get(start_key(partition)) or b"", "big")
 
-    def forget(self, batch: WriteBatch, partition: int, begin: int, end: int) -> None:
-        """Add to a batch: drop the blocks from `begin` to `end`, which becomes the start."""
-        batch.delete_range(block_key(partition, begin), block_key(partition, end))
-        batch.put(_start_key(partition), end.to_bytes(8, "big"))
-
-    def write(self, batch: WriteBatch) -> bool:
+    def write(self, changes: Changes) -> bool:
         """Into the WAL, not yet durable. False: not now, because RocksDB is behind with flushing; try again."""
         try:
             with self._translated():
-                self._opened().write(batch, self._options)
+                self._opened().write(_batch_of(changes), self._options)
         except SourceError as error:
-            if "Incomplete" in str(error.__cause__):
+            if "Write stall" in str(error.__cause__):
                 return False
             raise
         return True
@@ -195,6 +217,16 @@ class BlockStore:
         newest = (self.last(partition) for partition in range(self._partitions))
         return max((found[1].seq for found in newest if found), default=0)
 
+    def _acked_end(self, partition: int, acked: int) -> int:
+        found = self.last(partition)
+        while found is not None and found[1].seq > acked:
+            before = self._at_or_before(partition, found[0] - 1) if found[0] else None
+            if before is None:
+                return found[0]
+            with self._translated():
+                found = before[0], decode_head(before[1])
+        return found[0] + found[1].count if found is not None else self.start(partition)
+
     def _get(self, key: bytes) -> bytes | None:
         with self._translated():
             value: bytes | None = self._opened().get(key)
@@ -248,8 +280,14 @@ class BlockStore:
             raise SourceError(f"log {self._directory}: {text}") from error
 
 
-def new_batch() -> WriteBatch:
-    return WriteBatch(raw_mode=True)
+def _batch_of(changes: Changes) -> WriteBatch:
+    """For one try: a batch is used up by it, also where RocksDB was behind."""
+    batch = WriteBatch(raw_mode=True)
+    for begin, end in changes.gone:
+        batch.delete_range(begin, end)
+    for key, value in changes.puts.items():
+        batch.put(key, value)
+    return batch
 
 
 def _rocksdb_options() -> Options:
@@ -266,10 +304,6 @@ def _rocksdb_options() -> Options:
 
 def _acked_bytes(seq: int) -> bytes:
     return _ACKED.pack(seq, zlib.crc32(seq.to_bytes(8, "big")))
-
-
-def _start_key(partition: int) -> bytes:
-    return _START + partition.to_bytes(2, "big")
 
 
 def fsync(path: Path) -> None:

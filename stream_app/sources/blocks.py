@@ -11,6 +11,7 @@ MAX_RECORDS = 1024
 MAX_BYTES = 1 << 20
 MAX_PARTITIONS = 1024
 LAST_OFFSET = 2**64 - 1
+_START = b"\xff\xffstart"
 
 
 class BlockHead(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -88,3 +89,21 @@ def cuts(payloads: Sequence[bytes]) -> Iterator[slice]:
         size += len(payload)
     if payloads:
         yield slice(begin, len(payloads))
+
+
+def start_key(partition: int) -> bytes:
+    """Where the first offset kept of a partition is noted."""
+    return _START + partition.to_bytes(2, "big")
+
+
+class Changes:
+    """What is written at once: ranges of keys that go, then values by key."""
+
+    def __init__(self) -> None:
+        self.gone: list[tuple[bytes, bytes]] = []
+        self.puts: dict[bytes, bytes] = {}
+
+    def forget(self, partition: int, begin: int, end: int) -> None:
+        """Drop the blocks from `begin` to `end`, which becomes the start."""
+        self.gone.append((block_key(partition, begin), block_key(partition, end)))
+        self.puts[start_key(partition)] = end.to_bytes(8, "big")

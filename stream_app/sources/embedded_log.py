@@ -6,11 +6,8 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
-from rocksdict import WriteBatch
-
 from stream_app.sources.appends import Group, Queue
-from stream_app.sources.block_store import new_batch
-from stream_app.sources.blocks import Block, block_key, encode
+from stream_app.sources.blocks import Block, Changes, block_key, encode
 from stream_app.sources.log_directory import LogDirectory
 from stream_app.sources.merge import Merge, check_position
 from stream_app.sources.retention import Retention
@@ -50,6 +47,7 @@ class EmbeddedLog:
     """
 
     keeps_order = True
+    problem: str | None = None
 
     def __init__(
         self,
@@ -190,21 +188,21 @@ class EmbeddedLog:
             await self._compacted()
             self._store.reopen(self._end)
             logger.info("log %s: appending again from %s on", self._directory.path, self._end)
-        batch, seq = new_batch(), self._seq
+        changes, seq = Changes(), self._seq
         size = dict(self._size)
         for partition, first, block in group.blocks(self._size, self._seq, self._clock()):
-            batch.put(block_key(partition, first), encode(block))
+            changes.puts[block_key(partition, first)] = encode(block)
             seq, size[partition] = block.seq + 1, block.size_before + block.size_bytes
         self._is_doubtful = True
-        await self._write(batch)
+        await self._write(changes)
         await asyncio.to_thread(self._store.sync, seq - 1)
         self._is_doubtful = False
         self._seq, self._size, self._end = seq, size, group.end
         self._news.announce()
 
-    async def _write(self, batch: WriteBatch) -> None:
+    async def _write(self, changes: Changes) -> None:
         patience = STALLED_S / STALL_STEP_S
-        while not self._store.write(batch):
+        while not self._store.write(changes):
             patience -= 1
             if patience < 0:
                 raise SourceFull(

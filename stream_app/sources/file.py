@@ -38,6 +38,7 @@ class FileSource:
     """
 
     keeps_order = True
+    problem: str | None = None
 
     def __init__(self, paths: str | Path | Sequence[str | Path], split: Split) -> None:
         names = [paths] if isinstance(paths, str | Path) else paths
@@ -124,6 +125,10 @@ class FileSource:
     async def append(self, payloads: Sequence[bytes], keys: Sequence[bytes | None] | None = None) -> dict[int, range]:
         """Raises SourceError: files are only read."""
         raise SourceError(f"file {self.paths[0]} is read-only here; append to a log: source")
+
+    def start(self) -> Position:
+        """A file is read from its first record."""
+        return {0: 0}
 
     def end(self) -> Position:
         """How many records have been read so far; the true end only once a read has ended."""

@@ -11,14 +11,12 @@ from typing import BinaryIO, Protocol, cast
 
 import zstandard
 
+from formats.lines import MAX_LINE_BYTES
 from stream_app.sources.source import SourceError
 
 BUFFER_BYTES = 1 << 20
 PACKED_BYTES = 16 << 10
 """Read of a packed file at once: what that unpacks to is held in memory."""
-
-MAX_LINE_BYTES = 16 << 20
-"""Of a line, at most: a file without line ends must not fill the memory."""
 
 PACKED = (".gz", ".zst")
 _LINE_END = re.compile(b"\n")

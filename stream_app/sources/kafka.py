@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+from stream_app.lease import MayWrite
+from stream_app.sources.kafka_group import KafkaGroup
 from stream_app.sources.kafka_reader import KafkaReader
 from stream_app.sources.kafka_topic import KafkaOptions, KafkaTopic
 from stream_app.sources.kafka_writer import KafkaWriter
@@ -37,12 +40,36 @@ class KafkaSource:
         options: KafkaOptions | None = None,
     ) -> None:
         self._topic = KafkaTopic(place, options or KafkaOptions())
+        self._unseen: str | None = None
         with ThreadPoolExecutor(1) as thread:  # whoever opens a source may stand in a running loop, and need not wait
             self._start, self._end = thread.submit(asyncio.run, self._topic.look_up(partitions)).result()
         self._tails: dict[int, tuple[int, int]] = {}
         self._writer = KafkaWriter(self._topic, len(self._end), max_record_bytes)
         self._readers: set[KafkaReader] = set()
         self._is_closed = False
+
+    @property
+    def problem(self) -> str | None:
+        """What the latest read under way meets; where nothing is read, what `look` met."""
+        return next((reader.problem for reader in self._readers), self._unseen)
+
+    def group(self, name: str | None, model: str, folder: Path) -> KafkaGroup:
+        """The services that share the model of this name and learn it from this topic. See KafkaGroup."""
+        return KafkaGroup(self._topic, name or f"weir.{model}.{self._topic.name}", folder, self.look)
+
+    def fence(self, may_write: MayWrite) -> None:
+        """From now on append only while this is so: it is asked right before anything is sent."""
+        self._writer.may_write = may_write
+
+    async def look(self) -> None:
+        """Ask where partitions end, for whoever does not read. What fails is told by `problem`."""
+        try:
+            self._start, end = await self._topic.look_up(None)
+        except SourceError as error:
+            self._unseen = str(error)
+        else:
+            self._unseen = None
+            self._note_ends(end)
 
     async def read(
         self, position: Position, order: Order | None = None, size: int = 1024
@@ -51,7 +78,7 @@ class KafkaSource:
         reader = KafkaReader(self._topic, position)
         self._readers.add(reader)
         try:
-            await reader.open(order or [])
+            await self._open(reader, order or [])
             self._start = dict(reader.start)
             for partition, count in order or []:
                 while count and not self._is_closed:
@@ -78,7 +105,7 @@ class KafkaSource:
         return given
 
     def start(self) -> Position:
-        """Per partition, the first offset that was kept when reading last began."""
+        """Per partition, the first offset that was kept when last asked for: by opening, reading or `look`."""
         return dict(self._start)
 
     def end(self) -> Position:
@@ -97,6 +124,14 @@ class KafkaSource:
             return
         self._is_closed = True
         await asyncio.gather(*[reader.close() for reader in self._readers], self._writer.close())
+
+    async def _open(self, reader: KafkaReader, order: Order) -> None:
+        try:
+            await reader.open(order)
+        except SourceError as error:
+            self._unseen = str(error)
+            raise
+        self._unseen = None
 
     async def _next(self, reader: KafkaReader, size: int, partition: int | None = None) -> list[Records]:
         found = await reader.next(size, partition)

@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator
 from contextlib import AsyncExitStack
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from stream_app.sources.kafka_topic import KafkaTopic, know_all_topics, last_words
-from stream_app.sources.source import Order, Position, PositionLost, Records, SourceError
+from stream_app.sources.merge import lost_before
+from stream_app.sources.source import Order, Position, PositionLost, Records, SourceAway, SourceError
 from stream_app.sources.waiting import IDLE_S
 
 AWAY_S = 3.0
 """Without an answer for so long, and for as long as a fetch may wait, the broker counts as away."""
 
-RETRY_S = 0.2
 PAUSE_RECORDS = 1024
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,8 @@ class KafkaReader:
         self._opened = AsyncExitStack()
         self._since_pause = 0
         self._opened_s = 0.0
-        self._is_away = False
+        self.problem: str | None = None
+        """Why nothing comes; None while the broker answers."""
         self._away_s = AWAY_S + topic.for_reading.get("fetch_max_wait_ms", 500) / 1000
 
     async def open(self, order: Order) -> None:
@@ -43,10 +44,11 @@ class KafkaReader:
         last_words().said = ""
         try:
             async with asyncio.timeout(self._topic.timeout_s):
-                self._consumer = await self._connected()
+                enter = self._opened.enter_async_context
+                self._consumer = await self._topic.connected(lambda: enter(self._topic.consumer()))
                 self.start, self.ends = await self._topic.bounds(self._consumer)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise self._topic.error("cannot be read", error) from error
+            raise SourceAway(str(self._topic.error("cannot be read", error))) from error
         self._check_position()
         self._next = {**self.start, **self._next}
         self._check_order(order)
@@ -100,13 +102,6 @@ class KafkaReader:
         """Bounded in time, also where the broker is gone."""
         await self._opened.aclose()
 
-    async def _connected(self) -> AIOKafkaConsumer:
-        while True:
-            try:
-                return await self._opened.enter_async_context(self._topic.consumer())
-            except KafkaConnectionError:
-                await asyncio.sleep(RETRY_S)
-
     def _cut(self, messages: list[ConsumerRecord]) -> Iterator[Records]:
         """The messages of one partition as runs of contiguous offsets."""
         first = 0
@@ -129,14 +124,16 @@ class KafkaReader:
             end = self._consumer.last_stable_offset(place)
             if end is not None:
                 self.ends[place.partition] = max(end, self.ends[place.partition])
-        if fetched and not self._is_away:
+        if fetched and self.problem is None:
             return  # a broker is not asked while there is something left to read, so its silence means nothing
         answers_ms = [self._consumer.last_poll_timestamp(place) for place in self._places.values()]
         heard_s = min(self._opened_s if answer_ms is None else answer_ms / 1000 for answer_ms in answers_ms)
         is_away = time.time() > heard_s + self._away_s
-        if is_away != self._is_away:
-            self._is_away = is_away
-            log.warning("%s: %s", self._topic.said, f"no answer, waiting ({last_words().said})" if is_away else "back")
+        if is_away != (self.problem is not None):
+            said = last_words().said or "is the topic still there?"
+            waiting = f"no answer, waiting ({said})"
+            self.problem = f"{self._topic.said}: {waiting}" if is_away else None
+            log.warning("%s: %s", self._topic.said, waiting if is_away else "back")
 
     def _check_position(self) -> None:
         for partition, offset in self._next.items():
@@ -150,16 +147,19 @@ class KafkaReader:
                     f" {offset} to read from: the topic is shorter than what was learnt from it; was it deleted and"
                     " created again?"
                 )
-            if offset < self.start[partition]:
-                raise self._lost(partition, offset)
+        # Whoever has a position has begun with every partition that there was: a further one was there from its 0 on.
+        lost = lost_before(self.start, {**dict.fromkeys(self.start, 0), **self._next} if self._next else {})
+        if lost:
+            raise self._lost(lost)
 
-    def _lost(self, partition: int, offset: int) -> PositionLost:
-        start = self.start[partition]
+    def _lost(self, lost: dict[int, range]) -> PositionLost:
+        ranges = [f"{offsets[0]} to {offsets[-1]} of partition {partition}" for partition, offsets in lost.items()]
         return PositionLost(
-            f"{self._topic.said}: the offsets {offset} to {start - 1} of partition {partition} are no longer kept, so"
-            f" up to {start - offset} records would never be learnt: begin from a checkpoint at or after {start}, or"
-            " from none in an empty checkpoints.url; and let the topic keep records for longer (retention.ms,"
-            " retention.bytes)"
+            f"{self._topic.said}: the offsets {', '.join(ranges)} are no longer kept, so up to"
+            f" {sum(map(len, lost.values()))} records would never be learnt: begin from a newer checkpoint, or go on"
+            " without them by weir serve --accept-loss; and let the topic keep records for longer (retention.ms,"
+            " retention.bytes)",
+            lost,
         )
 
     async def _out_of_range(self, error: OffsetOutOfRangeError) -> SourceError:

@@ -4,18 +4,21 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
-from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaClient, AIOKafkaConsumer, TopicPartition, codec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.helpers import create_ssl_context
 
 from stream_app.sources.source import Position, SourceError
 
+Client = TypeVar("Client")
+
+RETRY_S = 0.2
 CLOSE_S = 2.0
 """How long saying goodbye to a broker may take that may be gone."""
 
@@ -31,7 +34,11 @@ _ALL = {
 _READING = {
     "check_crcs", "client_rack", "fetch_max_bytes", "fetch_max_wait_ms", "fetch_min_bytes", "max_partition_fetch_bytes",
 }  # fmt: skip
-_WRITING = {"compression_type", "max_batch_size"}
+_JOINING = {"heartbeat_interval_ms", "max_poll_interval_ms", "rebalance_timeout_ms", "session_timeout_ms"}
+_WRITING = {"compression_type", "linger_ms", "max_batch_size", "max_request_size"}
+
+COMPRESSIONS = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
+"""Which exist, and whether what they need is installed."""
 
 log = logging.getLogger(__name__)
 
@@ -46,22 +53,24 @@ class KafkaOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KafkaTopic:
-    """One topic of one cluster, and the arguments that every client of it is built with.
+    """One topic of one cluster, and the arguments that every client of it is built with; `configs` where it is created.
 
     Raises SourceError for an address that is none, and for options that aiokafka does not have or that are secrets.
     """
 
-    def __init__(self, place: str, options: KafkaOptions) -> None:
+    def __init__(self, place: str, options: KafkaOptions, configs: Mapping[str, str] | None = None) -> None:
         servers, _, self.name = place.removeprefix("//").partition("/")
         self.servers = servers.split(",")
         if not all(_SERVER.fullmatch(server) for server in self.servers) or not _TOPIC.fullmatch(self.name):
             raise SourceError(f"kafka:{place}: expected kafka://HOST:PORT[,HOST:PORT...]/TOPIC")
         self.timeout_s = options.timeout_s
+        self._configs = dict(configs or {})
         self.said = f"kafka://{servers}/{self.name}"
         given = self._checked(options)
         common = {"bootstrap_servers": self.servers, **{key: given[key] for key in _ALL & given.keys()}}
         common |= _secrets(given, options)
         self.for_reading = common | {key: given[key] for key in _READING & given.keys()}
+        self.for_joining = {key: given[key] for key in _JOINING & given.keys()}
         self.for_writing = common | {key: given[key] for key in _WRITING & given.keys()}
         self.for_asking = common
 
@@ -109,6 +118,14 @@ class KafkaTopic:
         start, end = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         return {p.partition: start[p] for p in places}, {p.partition: end[p] for p in places}
 
+    async def connected(self, start: Callable[[], Awaitable[Client]]) -> Client:
+        """What `start` gives, tried again while no broker takes connections. Whoever calls bounds the time."""
+        while True:
+            try:
+                return await start()
+            except KafkaConnectionError:
+                await asyncio.sleep(RETRY_S)
+
     @asynccontextmanager
     async def consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
         """A consumer that is in no group, remembers nothing, and knows the cluster. Its end is bounded in time."""
@@ -118,6 +135,7 @@ class KafkaTopic:
             auto_offset_reset="none",
             isolation_level="read_committed",
         )
+        calm(consumer._client)
         try:
             await consumer.start()
             await know_all_topics(consumer._client)
@@ -128,8 +146,8 @@ class KafkaTopic:
     async def _created(self, consumer: AIOKafkaConsumer, partitions: int | None) -> set[int]:
         if partitions is None:
             raise SourceError(
-                f"{self.said}: there is no such topic; set source.partitions to have it created with that many, or"
-                " create it with Kafka's own tools"
+                f"{self.said}: there is no such topic; set source.partitions (join.partitions for those of [join]) to"
+                " have it created with that many, or create it with Kafka's own tools"
             )
         await self._create(partitions)
         while not (numbers := self._led(consumer)):
@@ -143,7 +161,8 @@ class KafkaTopic:
         try:
             await admin.start()
             # -1: as many replicas as the brokers say; aiokafka takes it only beside assignments, and none are as well.
-            response = await admin.create_topics([NewTopic(self.name, partitions, -1, replica_assignments={})])
+            new_topic = NewTopic(self.name, partitions, -1, replica_assignments={}, topic_configs=self._configs)
+            response = await admin.create_topics([new_topic])
         finally:
             await bounded(admin.close())
         for _, code, *rest in response.topic_errors:
@@ -158,13 +177,17 @@ class KafkaTopic:
         return set() if None in leaders or -1 in leaders else numbers
 
     def _checked(self, options: KafkaOptions) -> dict[str, Any]:
-        known = _ALL | _READING | _WRITING | _FILES.keys()
+        known = _ALL | _READING | _JOINING | _WRITING | _FILES.keys()
         for name in options.client:
             if name in _SECRETS:
                 secret = _SECRETS[name]
                 raise SourceError(f"source.kafka.{name} is a secret; set {secret} or {secret}_FILE instead")
             if name not in known:
                 raise SourceError(f"source.kafka.{name}: unknown option; expected one of {', '.join(sorted(known))}")
+        compression = options.client.get("compression_type")
+        if compression is not None and not COMPRESSIONS.get(str(compression), lambda: False)():
+            usable = ", ".join(name for name, is_there in COMPRESSIONS.items() if is_there())
+            raise SourceError(f"source.kafka.compression_type: {compression!r} cannot be used here, only {usable}")
         return options.client
 
 
@@ -187,11 +210,37 @@ def know_all_topics(client: AIOKafkaClient) -> Awaitable[bool]:
     return learnt
 
 
-async def bounded(goodbye: Awaitable[object]) -> None:
-    """Close something of aiokafka; a broker that is gone cannot hold it up."""
-    with contextlib.suppress(KafkaError, OSError, TimeoutError):
-        async with asyncio.timeout(CLOSE_S):
-            await goodbye
+def calm(client: AIOKafkaClient) -> None:
+    """Have a client pause after it could not learn about the cluster.
+
+    aiokafka's consumers ask again at once where no partition has a leader, as after a broker was stopped: thousands of
+    times a second, as long as its address refuses connections.
+    """
+    update = client._metadata_update
+
+    async def updating(*what: Any) -> bool:
+        is_updated: bool = await update(*what)
+        if not is_updated:
+            await asyncio.sleep(RETRY_S)
+        return is_updated
+
+    client._metadata_update = updating
+
+
+async def bounded(goodbye: Coroutine[object, object, object]) -> None:
+    """Close something of aiokafka; a broker that is gone cannot hold it up.
+
+    In a task of its own: where the broker is away, aiokafka's fetcher awaits what it has cancelled, and so cancels us.
+    """
+    closing = asyncio.create_task(goodbye)
+    try:
+        await asyncio.wait([closing], timeout=CLOSE_S)
+    finally:
+        closing.cancel()
+    await asyncio.wait([closing], timeout=CLOSE_S)
+    if closing.done() and not closing.cancelled() and (error := closing.exception()) is not None:
+        with contextlib.suppress(KafkaError, OSError):
+            raise error
 
 
 class LastWords(logging.Handler):

@@ -8,20 +8,20 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     InvalidTopicError,
-    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
 
+from stream_app.lease import MayWrite
 from stream_app.sources.appends import Append, Queue
-from stream_app.sources.kafka_topic import CLOSE_S, KafkaTopic, bounded, know_all_topics, last_words
+from stream_app.sources.kafka_fence import acknowledged, fence
+from stream_app.sources.kafka_topic import CLOSE_S, KafkaTopic, bounded, calm, know_all_topics, last_words
 from stream_app.sources.source import SourceError, SourceFull
 
 MAX_WAITING_BYTES = 64 << 20
 BATCH_BYTES = 256 << 10
-RETRY_S = 0.2
 GOODBYES = 4
 
 REFUSALS = (
@@ -40,10 +40,12 @@ class KafkaWriter:
 
     A call is answered once every record of it is acknowledged (`acks=all`). Retries within one call cannot double a
     record (idempotence). Raises SourceFull where nothing was acknowledged for `timeout_s`; what was on its way then may
-    still land, so that a caller who tries again appends at least once, and ids tell repeats.
+    still land, so that a caller who tries again appends at least once, and ids tell repeats. With `may_write`, nothing
+    is sent without asking it.
     """
 
     def __init__(self, topic: KafkaTopic, partitions: int, max_record_bytes: int) -> None:
+        self.may_write: MayWrite | None = None
         self._topic = topic
         self._queue = Queue(topic.said, partitions, max_record_bytes, MAX_WAITING_BYTES)
         self._producer: AIOKafkaProducer | None = None
@@ -95,7 +97,7 @@ class KafkaWriter:
                     break
                 end += 1
             async with asyncio.timeout(self._topic.timeout_s):
-                sent = await (await producer.send_batch(batch, self._topic.name, partition=part.partition))
+                sent = await acknowledged(producer, batch, self._topic.name, part.partition)
             if sent.offset < 0:
                 raise KafkaError("appended, but the broker no longer knows where")
             part.offsets += range(sent.offset, sent.offset + end - first)
@@ -113,22 +115,24 @@ class KafkaWriter:
     async def _started(self) -> AIOKafkaProducer:
         last_words().said = ""
         async with asyncio.timeout(self._topic.timeout_s):
-            while True:
-                producer = AIOKafkaProducer(
-                    **{"max_batch_size": BATCH_BYTES, **self._topic.for_writing}, acks="all", enable_idempotence=True
-                )
-                try:
-                    await producer.start()
-                    await know_all_topics(producer.client)
-                    if producer.client.cluster.partitions_for_topic(self._topic.name):
-                        return producer
-                    raise InvalidTopicError("the topic is gone; create it again, or name another one")
-                except KafkaConnectionError:
-                    await _end(producer)
-                except BaseException:
-                    await _end(producer)
-                    raise
-                await asyncio.sleep(RETRY_S)
+            return await self._topic.connected(self._start)
+
+    async def _start(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **{"max_batch_size": BATCH_BYTES, **self._topic.for_writing}, acks="all", enable_idempotence=True
+        )
+        calm(producer.client)
+        try:
+            await producer.start()
+            if self.may_write is not None:
+                fence(producer.client, self.may_write)
+            await know_all_topics(producer.client)
+            if producer.client.cluster.partitions_for_topic(self._topic.name):
+                return producer
+            raise InvalidTopicError("the topic is gone; create it again, or name another one")
+        except BaseException:
+            await _end(producer)
+            raise
 
     async def _discard(self) -> None:
         producer, self._producer = self._producer, None

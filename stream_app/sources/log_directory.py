@@ -52,20 +52,10 @@ class LogDirectory:
     def _settle_format(self, partitions: int | None) -> int:
         if not (self.path / "FORMAT").exists():
             return self._create(partitions or 1)
-        content = (self.path / "FORMAT").read_bytes()
-        try:
-            stored = msgspec.json.decode(content, type=LogFormat)
-        except msgspec.DecodeError as error:
-            raise SourceError(f"log {self.path} is damaged: FORMAT holds {content!r}: {error}") from error
-        if stored.version > VERSION:
-            raise SourceError(f"log {self.path} has format {stored.version}, newer than {VERSION}: use a newer version")
-        if stored != _log_format(stored.version, stored.partitions):
-            raise SourceError(f"log {self.path} is damaged: FORMAT holds {content!r}, its crc32 does not match")
-        if partitions is not None and partitions != stored.partitions:
-            raise SourceError(
-                f"log {self.path} has {stored.partitions} partitions, not {partitions}: they cannot change"
-            )
-        return stored.partitions
+        stored = partitions_of(self.path)
+        if partitions is not None and partitions != stored:
+            raise SourceError(f"log {self.path} has {stored} partitions, not {partitions}: they cannot change")
+        return stored
 
     def _create(self, partitions: int) -> int:
         if (self.path / "db").exists():
@@ -81,6 +71,20 @@ class LogDirectory:
         except OSError as error:
             raise SourceError(f"log {self.path} cannot be created: {error}") from error
         return partitions
+
+
+def partitions_of(path: Path) -> int:
+    """How many partitions the log in `path` has, as its FORMAT file says. Raises SourceError, OSError."""
+    content = (path / "FORMAT").read_bytes()
+    try:
+        stored = msgspec.json.decode(content, type=LogFormat)
+    except msgspec.DecodeError as error:
+        raise SourceError(f"log {path} is damaged: FORMAT holds {content!r}: {error}") from error
+    if stored.version > VERSION:
+        raise SourceError(f"log {path} has format {stored.version}, newer than {VERSION}: use a newer version")
+    if stored != _log_format(stored.version, stored.partitions):
+        raise SourceError(f"log {path} is damaged: FORMAT holds {content!r}, its crc32 does not match")
+    return stored.partitions
 
 
 def _log_format(version: int, partitions: int) -> LogFormat:

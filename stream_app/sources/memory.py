@@ -36,6 +36,7 @@ class MemorySource:
     """
 
     keeps_order = True
+    problem: str | None = None
 
     def __init__(
         self,

@@ -102,5 +102,11 @@ def check_position(position: Position, start: Position, end: Position) -> None:
         if offset < start[partition]:
             raise PositionLost(
                 f"position {offset} of partition {partition} is no longer kept: the log begins at {start[partition]};"
-                " begin from there, or from a newer checkpoint"
+                " begin from a newer checkpoint, or go on without them by weir serve --accept-loss",
+                lost_before(start, position),
             )
+
+
+def lost_before(start: Position, position: Position) -> dict[int, range]:
+    """Per partition, the offsets from `position` on that lie before `start`, where there are any."""
+    return {part: range(offset, start[part]) for part, offset in position.items() if offset < start[part]}

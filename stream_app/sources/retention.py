@@ -2,8 +2,8 @@
 
 import logging
 
-from stream_app.sources.block_store import BlockStore, new_batch
-from stream_app.sources.blocks import BlockHead
+from stream_app.sources.block_store import BlockStore
+from stream_app.sources.blocks import BlockHead, Changes
 from stream_app.sources.source import Position, SourceError
 
 AT_ONCE_BLOCKS = 256
@@ -73,12 +73,12 @@ class Retention:
         return is_old or (self._retain_bytes is not None and kept_bytes > self._retain_bytes)
 
     def _forget(self, start: Position) -> bool:
-        batch = new_batch()
+        changes = Changes()
         for partition, offset in start.items():
             if offset > self.start[partition]:
-                self._store.forget(batch, partition, self.start[partition], offset)
+                changes.forget(partition, self.start[partition], offset)
         try:
-            is_forgotten = batch.is_empty() or self._store.write(batch)
+            is_forgotten = not changes.gone or self._store.write(changes)
         except SourceError as error:
             logger.warning("retention waits: %s", error)
             return False

@@ -24,8 +24,20 @@ class SourceFull(SourceError):
     """Nothing of this append was accepted, because the medium is full or away. The caller may try again later."""
 
 
+class SourceAway(SourceError):
+    """It does not answer. The caller may try again."""
+
+
+class ReadOnly(SourceError):
+    """This service only follows: it neither reads nor appends."""
+
+
 class PositionLost(SourceError):
-    """The position asked for lies before what retention has kept."""
+    """The position asked for lies before what retention has kept. `lost`: per partition, the offsets in between."""
+
+    def __init__(self, message: str, lost: dict[int, range]) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class Records(msgspec.Struct, frozen=True):
@@ -49,6 +61,11 @@ class Source(Protocol):
     keeps_order: bool
     """Whether `read` alone gives the same interleaving of partitions each time, without being told an order."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be read or appended at present; None while it can. It goes on by itself."""
+        ...
+
     def read(self, position: Position, order: Order = ..., size: int = ...) -> AsyncGenerator[Records, None]:
         """Micro-batches of at most `size` records from `position` on.
 
@@ -63,6 +80,10 @@ class Source(Protocol):
 
         Raises SourceFull when nothing was accepted.
         """
+        ...
+
+    def start(self) -> Position:
+        """Per partition, the first offset that is kept."""
         ...
 
     def end(self) -> Position:

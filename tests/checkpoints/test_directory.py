@@ -212,7 +212,7 @@ def test_a_head_without_its_package_is_told_as_missing(store: DirectoryStore, tm
 def test_a_manifest_too_large_to_be_read_back_is_not_saved(
     store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpoints.directory.MANIFEST_LIMIT_BYTES", 100)
+    monkeypatch.setattr("checkpoints.package.MANIFEST_LIMIT_BYTES", 100)
     with pytest.raises(CheckpointError, match="expected at most 100"):
         store.save(sample(2), noted(), SAVED.id)
     assert store.head() == SAVED.id

@@ -64,14 +64,14 @@ def test_a_lineage_ends_where_the_parent_is_not_kept() -> None:
 
 def test_nothing_may_go_while_a_damaged_manifest_hides_the_lineage() -> None:
     listed = [summary(4, 3), damaged(3), summary(2, 1), summary(1)]
-    assert superfluous(name(4), listed, 3, ()) == []
-    assert superfluous(name(4), listed, 2, ()) == []
-    assert superfluous(name(4), listed, 1, ()) == [name(3), name(2), name(1)]
-    assert superfluous(name(9), listed, 1, ()) == []
+    assert superfluous(name(4), listed, 3, (), ()) == []
+    assert superfluous(name(4), listed, 2, (), ()) == []
+    assert superfluous(name(4), listed, 1, (), ()) == [name(3), name(2), name(1)]
+    assert superfluous(name(9), listed, 1, (), ()) == []
 
 
 def test_a_damaged_package_behind_the_kept_ones_may_go() -> None:
-    assert superfluous(name(4), [summary(4, 3), summary(3, 2), damaged(2)], 2, ()) == [name(2)]
+    assert superfluous(name(4), [summary(4, 3), summary(3, 2), damaged(2)], 2, (), ()) == [name(2)]
 
 
 class Listed(msgspec.Struct):

@@ -1,32 +1,35 @@
-"""What every CheckpointStore must do. A further store joins by one line in STORES."""
+"""What every store must do, whether it is a directory, or an object store on an S3 server or in memory."""
 
 import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from checkpoint_samples import noted, sample
 
 from checkpoints import open_store
-from checkpoints.checkpoint import Checkpoint, CheckpointStore, Note
+from checkpoints.checkpoint import Checkpoint, CheckpointStore, Note, Registry
 from checkpoints.directory import DirectoryStore
-from checkpoints.errors import CheckpointError, CheckpointMissing, HeadMoved
+from checkpoints.errors import CheckpointError, CheckpointMissing, EntryTaken, HeadMoved
 from checkpoints.lineage import resolve, verify
-
-STORES: dict[str, Callable[[Path], CheckpointStore]] = {
-    "directory": lambda path: DirectoryStore(path / "store"),
-}
+from checkpoints.object_store import ObjectStore
 
 
-@pytest.fixture(params=sorted(STORES))
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], CheckpointStore]:
+@pytest.fixture(params=["directory", "memory", "s3"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Registry]:
     """Each call is a new instance on the same stored state."""
-    return lambda: STORES[request.param](tmp_path)
+    if request.param == "s3":
+        bucket = request.getfixturevalue("s3")
+        return lambda: ObjectStore(bucket.url, bucket.options)
+    if request.param == "memory":
+        return lambda: ObjectStore(f"memory://{tmp_path}/store")
+    return lambda: DirectoryStore(tmp_path / "store")
 
 
 @pytest.fixture
-def store(reopen: Callable[[], CheckpointStore]) -> CheckpointStore:
+def store(reopen: Callable[[], Registry]) -> Registry:
     return reopen()
 
 
@@ -100,6 +103,8 @@ def test_of_two_writers_one_is_fenced_off(reopen: Callable[[], CheckpointStore])
     won = [outcome for outcome in outcomes.values() if isinstance(outcome, str)]
     assert won == [reopen().head()]
     assert len(outcomes) == 4
+    assert {summary.id for summary in reopen().list()} >= {head, *won}
+    reopen().prune(10)
     assert {summary.id for summary in reopen().list()} == {head, *won}
 
 
@@ -195,3 +200,86 @@ def test_a_url_names_a_store(tmp_path: Path) -> None:
     assert open_store(f"file:{tmp_path}/x").load(saved) == sample()
     with pytest.raises(CheckpointError, match="'ftp:x'"):
         open_store("ftp:x")
+
+
+def test_a_package_is_kept_beside_the_lineage(reopen: Callable[[], CheckpointStore]) -> None:
+    store = reopen()
+    (head,) = save_line(store, 1)
+    kept = store.keep(sample(2, head), noted(2.0))
+    assert store.head() == head
+    assert reopen().load(kept) == sample(2, head)
+    assert [summary.id for summary in reopen().list()] == [kept, head]
+
+
+def test_prune_spares_what_is_pinned_and_its_parent(store: CheckpointStore) -> None:
+    ids = save_line(store, 4)
+    pinned = store.keep(sample(9, ids[1]), msgspec.structs.replace(noted(9.0), is_pinned=True))
+    assert sorted(store.prune(1)) == sorted([ids[0], ids[2]])
+    assert {summary.id for summary in store.list()} == {ids[1], ids[3], pinned}
+
+
+def test_prune_spares_what_the_last_entry_of_a_ledger_names_and_its_parent(store: Registry) -> None:
+    ids = save_line(store, 5)
+    store.enter("tags/a", 0, ids[0].encode())
+    store.enter("tags/a", 1, f'{{"now": "{ids[2]}"}}'.encode())
+    assert sorted(store.prune(1)) == sorted([ids[0], ids[3]])
+    assert {summary.id for summary in store.list()} == {ids[1], ids[2], ids[4]}
+
+
+def test_ledgers_are_numbered_lists(store: Registry) -> None:
+    assert list(store.ledgers()) == []
+    assert list(store.entries("tags/a")) == []
+    for number in range(12):
+        store.enter("tags/a", number, b"%d" % number)
+    store.enter("tags/b.c-d_9", 0, b"")
+    assert list(store.ledgers()) == ["tags/a", "tags/b.c-d_9"]
+    assert list(store.entries("tags/a")) == [b"%d" % number for number in range(12)]
+    assert list(store.entries("tags/a", 10)) == [b"10", b"11"]
+    assert list(store.entries("tags/a", 12)) == []
+    assert list(store.entries("tags/a", -1)) == [b"11"]
+    assert list(store.entries("tags/b.c-d_9", -1)) == [b""]
+
+
+def test_an_entry_is_made_once(store: Registry) -> None:
+    store.enter("tags/a", 0, b"first")
+    with pytest.raises(EntryTaken):
+        store.enter("tags/a", 0, b"second")
+    with pytest.raises(CheckpointError, match="entry 2 is not the next one"):
+        store.enter("tags/a", 2, b"third")
+    assert list(store.entries("tags/a")) == [b"first"]
+
+
+def test_of_writers_of_one_entry_one_wins(reopen: Callable[[], Registry]) -> None:
+    outcomes: dict[int, str] = {}
+    start = threading.Barrier(4)
+
+    def write(number: int) -> None:
+        start.wait()
+        try:
+            reopen().enter("tags/a", 0, b"%d" % number)
+            outcomes[number] = "won"
+        except EntryTaken:
+            outcomes[number] = "lost"
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(outcomes.values()) == ["lost", "lost", "lost", "won"]
+    winner = next(number for number, outcome in outcomes.items() if outcome == "won")
+    assert list(reopen().entries("tags/a")) == [b"%d" % winner]
+
+
+@pytest.mark.parametrize("name", ["a", "tags/", "tags/A", "tags/../x", "tags/a/b", "tags/.a", "tags/" + "a" * 101])
+def test_a_ledger_has_a_plain_name(store: Registry, name: str) -> None:
+    with pytest.raises(CheckpointError, match="expected up to 100"):
+        store.enter(name, 0, b"")
+    with pytest.raises(CheckpointError, match="expected up to 100"):
+        store.entries(name)
+
+
+def test_an_entry_is_bounded(store: Registry) -> None:
+    with pytest.raises(CheckpointError, match="at most 1048576"):
+        store.enter("tags/a", 0, b"x" * (1 << 20 | 1))
+    assert list(store.ledgers()) == []

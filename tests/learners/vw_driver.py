@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import multiprocessing
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -45,6 +47,12 @@ def weir(path: Path, arguments: str, predictions: Path) -> Run:
     job = TrainJob(settings=settings, files=(str(path),), predictions=str(predictions), is_task_given=False)
     trained = asyncio.run(train(job, err))
     return Run(err.getvalue(), predictions.read_bytes(), {name: figure(trained, name) for name in TITLES})
+
+
+def weir_apart(path: Path, arguments: str, predictions: Path) -> Run:
+    """The same in a process of its own: VW spoils its process where learners of continuous actions end their run."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(weir, path, arguments, predictions).result()
 
 
 def figures(printed: str) -> dict[str, float | None]:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
-from stream_app.sources.block_store import BlockStore, new_batch
-from stream_app.sources.blocks import Block, block_key, encode
+from stream_app.sources.block_store import BlockStore
+from stream_app.sources.blocks import Block, Changes, block_key, encode
 
 
 def block(seq: int, payload: bytes) -> Block:
@@ -9,10 +9,10 @@ def block(seq: int, payload: bytes) -> Block:
 
 
 def write(store: BlockStore, *blocks: tuple[int, Block]) -> None:
-    batch = new_batch()
+    changes = Changes()
     for offset, written in blocks:
-        batch.put(block_key(0, offset), encode(written))
-    assert store.write(batch)
+        changes.puts[block_key(0, offset)] = encode(written)
+    assert store.write(changes)
 
 
 def opened(path: Path) -> BlockStore:

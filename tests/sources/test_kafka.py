@@ -4,16 +4,13 @@ import asyncio
 import socket
 import time
 from contextlib import aclosing, closing
-from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import NewTopic, RecordsToDelete
-from kafka_broker import PASSWORD, administering, new_place, new_source, tasks_left, topics_of
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
+from kafka_broker import administering, delete_records, new_place, new_source, tasks_left, topics_of
 from source_reading import order_of, payloads_of, read_until_idle
 
-from stream_app import config, wiring
-from stream_app.config import ConfigError, Settings
 from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_topic import KafkaOptions
 from stream_app.sources.source import PositionLost, Records, SourceError
@@ -151,16 +148,17 @@ async def test_an_order_is_followed_over_offsets_without_a_record(kafka: str) ->
 
 async def test_a_position_that_retention_has_passed_is_lost_and_what_is_lost_is_said(kafka: str) -> None:
     place = new_place(kafka)
-    source = KafkaSource(place, partitions=1)
-    await source.append([b"%d" % number for number in range(100)])
-    async with administering(kafka) as admin:
-        await admin.delete_records({TopicPartition(topic_of(place), 0): RecordsToDelete(40)})
-    with pytest.raises(
-        PositionLost, match=r"offsets 10 to 39 of partition 0 .* up to 30 records would never be learnt"
-    ):
-        await read_until_idle(source, {0: 10})
-    assert payloads_of(await read_until_idle(source, {})) == {0: [b"%d" % number for number in range(40, 100)]}
-    assert source.start() == {0: 40}
+    source = KafkaSource(place, partitions=2)
+    for _ in range(2):
+        await source.append([b"%d" % number for number in range(100)])
+    await delete_records(kafka, place, {0: 40, 1: 20})
+    said = r"offsets 10 to 39 of partition 0, 19 to 19 of partition 1 .* up to 31 records would never be learnt"
+    with pytest.raises(PositionLost, match=said) as raised:
+        await read_until_idle(source, {0: 10, 1: 19})
+    assert raised.value.lost == {0: range(10, 40), 1: range(19, 20)}
+    kept = payloads_of(await read_until_idle(source, {}))
+    assert kept == {number: [b"%d" % n for n in range(first, 100)] for number, first in ((0, 40), (1, 20))}
+    assert source.start() == {0: 40, 1: 20}
     await source.close()
 
 
@@ -255,29 +253,7 @@ async def test_close_leaves_nothing_running(kafka: str) -> None:
     assert tasks_left() == []
 
 
-def secured(url: str, password: str) -> Settings:
-    options = '{security_protocol = "SASL_PLAINTEXT", sasl_mechanism = "PLAIN", sasl_plain_username = "weir"}'
-    environment = {"WEIR_SOURCE_KAFKA": options, "WEIR_SOURCE_KAFKA_PASSWORD": password, "WEIR_SOURCE_URL": url}
-    return config.load(environment={**environment, "WEIR_SOURCE_PARTITIONS": "2"})
-
-
-async def test_options_and_the_password_reach_the_broker(sasl_servers: str) -> None:
-    settings = secured(f"kafka:{new_place(sasl_servers)}", PASSWORD)
-    format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
-    source = wiring.build_source(settings, format_)
-    assert await source.append([b"a"]) == {0: range(1)}
-    assert payloads_of(await read_until_idle(source, {})) == {0: [b"a"]}
-    await source.close()
-
-
-def test_a_wrong_password_is_an_error_that_says_so(sasl_servers: str) -> None:
-    settings = secured(f"kafka:{new_place(sasl_servers)}", "wrong")
-    format_ = wiring.build_format(settings, wiring.build_learner(settings).traits)
-    with pytest.raises(SourceError, match=r"cannot be opened; .*Authentication failed: Invalid username or password"):
-        wiring.build_source(settings, format_)
-
-
-def test_secrets_are_taken_from_no_file_of_settings(tmp_path: Path) -> None:
-    (tmp_path / "weir.toml").write_text('[source]\nkafka_password = "x"\n')
-    with pytest.raises(ConfigError, match="WEIR_SOURCE_KAFKA_PASSWORD or WEIR_SOURCE_KAFKA_PASSWORD_FILE instead"):
-        config.load(str(tmp_path / "weir.toml"))
+def test_a_compression_that_there_is_not_is_refused_by_name() -> None:
+    options = KafkaOptions(client={"compression_type": "brotli"})
+    with pytest.raises(SourceError, match=r"compression_type: 'brotli' cannot be used here, only .*gzip"):
+        KafkaSource("//127.0.0.1:1/topic", options=options)

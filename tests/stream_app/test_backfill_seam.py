@@ -1,15 +1,11 @@
 """Where the files end and the live stream begins: no event is missing there, and none is learnt twice."""
 
-import asyncio
 import random
 from pathlib import Path
 
 import pytest
 from backfill_runs import ARGS, backfilled, broken_off, killed_after_a_checkpoint, train, written
 from weir_process import Weir, append, closing, synthetic
-
-from stream_app import config
-from stream_app.service import Service
 
 
 async def test_what_was_learnt_from_files_and_then_live_is_what_one_stream_would_have_taught(tmp_path: Path) -> None:
@@ -98,20 +94,3 @@ async def test_a_checkpoint_within_the_files_is_no_rollback_of_the_live_stream(t
         service.rollback(seam, "--replay")
         assert service.wait_learnt(20)["records"] == 320
         assert service.stop() == 0
-
-
-async def test_after_a_backfill_no_order_of_several_partitions_has_been_lost(tmp_path: Path) -> None:
-    service, path = backfilled(tmp_path, synthetic(50), source={"url": "memory:", "partitions": 2})
-    train(service, path, "--backfill")
-    live = Service(config.load(str(service.toml), environment={}))
-    live.source.keeps_order = False  # as Kafka
-    for first in range(50, 90, 10):
-        await live.source.append(synthetic(10, first=first))
-    learning = asyncio.create_task(live.run())
-    while live.lag:  # noqa: ASYNC110 the service announces nothing
-        await asyncio.sleep(0)
-    live.stop()
-    await learning
-    await live.close()
-    assert sum(service.manifest().position.values()) == 40
-    assert service.manifest().order_lost_at is None

@@ -88,3 +88,27 @@ def test_the_checks_of_a_new_folder_pass(tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     assert "log:data/log" in run.stdout
     assert "FAILED" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"event": {"features": {}}, "at_least": 2, "at_most": 1}', "line 2: at_least 2.0, at_most 1.0"),
+        ('{"event": {"features": {}}}', "line 2: at_least -inf, at_most inf"),
+        ('{"event": {"features": {}}, "at_leats": 1}', "line 2: Object contains unknown field `at_leats`"),
+        ("{", "line 2: Input data was truncated"),
+    ],
+)
+def test_a_sanity_set_that_says_nothing_fails(tmp_path, line, said):
+    (tmp_path / "golden.jsonl").write_text(f'{{"event": {{"features": {{}}}}, "at_most": 0.5}}\n{line}\n')
+    is_passed, found = checked(tmp_path, '[deploy]\nsanity = "golden.jsonl"\n', 1)["deploy"]
+    assert (is_passed, said in found) == (False, True), found
+
+
+def test_what_is_deployed_by_itself_is_said(tmp_path):
+    (tmp_path / "golden.jsonl").write_text('{"event": {"features": {}}, "at_most": 0.5}\n')
+    settings = '[deploy]\nsanity = "golden.jsonl"\ntag = "fraud.production"\n'
+    said = "fraud.production is not deployed yet, 1 golden events in golden.jsonl"
+    assert checked(tmp_path, settings, 0)["deploy"] == (True, said)
+    assert not checked(tmp_path, '[deploy]\nsanity = "missing.jsonl"\n', 1)["deploy"][0]
+    assert not checked(tmp_path, '[deploy]\ntag = "Fraud"\n', 1)["deploy"][0]

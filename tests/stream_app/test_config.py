@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from stream_app import config
-from stream_app.config import ConfigError
+from stream_app.settings import ConfigError
 
 
 def test_every_setting_has_a_default_that_works():
@@ -60,3 +62,19 @@ def test_a_file_that_is_not_toml_is_named(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"weir\.toml"):
         config.load(str(file), {})
+
+
+@pytest.mark.parametrize(
+    ("join", "url", "said"),
+    [
+        ({"predictions": "p"}, "kafka://h:1/e", "join.labels: required where another topic of [join] is named"),
+        ({"labels": "l", "dead_letters": "d"}, "kafka://h:1/e", "join.predictions: required where another topic"),
+        ({"predictions": "p", "labels": "l", "dead_letters": "d"}, "log:data", "source.url: 'log:data' has no topics"),
+        ({"predictions": "p", "labels": "p", "dead_letters": "d"}, "kafka://h:1/e", "must be four different topics"),
+        ({"predictions": "p", "labels": "l", "dead_letters": "e"}, "kafka://h:1/e", "must be four different topics"),
+        ({"wait_s": 0.0}, "log:data", "join.wait_s: 0.0 is out of range"),
+    ],
+)
+def test_a_join_has_all_its_topics_on_a_cluster_or_none(join, url, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        config.of({"join": join, "source": {"url": url}})

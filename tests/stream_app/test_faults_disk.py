@@ -204,7 +204,8 @@ def test_a_port_in_use_is_said_and_nothing_is_left_behind(tmp_path: Path) -> Non
         assert f"127.0.0.1:{port} cannot be listened on" in refused("serve", "-c", str(service.toml), "--port", port)
     assert not service.checkpoints.exists()
     with closing(service):
-        assert service.start().get("/health/ready").status == 200
+        service.start()
+        wait_for(lambda: service.get("/health/ready").status == 200)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from stream_app.http.app import build_app, check_exposure, listen
 from stream_app.http.openapi import document
@@ -119,6 +120,14 @@ async def test_a_bad_body_is_a_400_that_names_the_field(settings_in, path, body,
         assert (status, answer["error"]["field"]) == (400, field)
 
 
+@pytest.mark.parametrize("number", ["0", "-1", "x", "", "%C2%B2", "100001", "9" * 5000])
+@pytest.mark.parametrize("path", ["/predictions?limit=", "/dead-letters?limit=", "/shadows?over="])
+async def test_a_number_that_is_none_or_too_large_is_a_400_that_names_it(settings_in, path, number):
+    async with serving(settings_in()) as (_, client):
+        status, answer, _ = await asked(client, "GET", URL(path + number, encoded=True))
+        assert (status, answer["error"]["field"]) == (400, path.partition("?")[2].rstrip("="))
+
+
 async def test_a_late_label_completes_the_predicted_event(settings_in):
     async with serving(settings_in()) as (service, client):
         await asked(client, "POST", "/predict", {"id": "v", "features": {"f": {"a": 2.0}}})
@@ -164,8 +173,16 @@ async def test_an_unknown_checkpoint_is_a_404(settings_in):
 
 async def test_what_changes_something_needs_the_token_and_reading_does_not(settings_in):
     async with serving(settings_in(http={"token": "s3cret"})) as (_, client):
-        for path in ("/events", "/labels", "/checkpoints", "/rollback"):
-            status, answer, headers = await asked(client, "POST", path, EVENT)
+        for path in (
+            "/events",
+            "/labels",
+            "/checkpoints",
+            "/rollback",
+            "/tags/x",
+            "/tags/predict",
+            "/tags/x%2Fpredict",
+        ):
+            status, answer, headers = await asked(client, "POST", URL(path, encoded=True), EVENT)
             assert (status, answer["error"]["code"]) == (401, "unauthorized")
             assert headers["WWW-Authenticate"] == "Bearer"
         assert (await asked(client, "POST", "/events", EVENT, Authorization="Bearer wrong"))[0] == 401
@@ -278,9 +295,10 @@ async def test_progress_metrics_page_and_health_answer(settings_in):
         assert "weir_records_total 9.0" in text
         assert 'weir_position{partition="0"} 9.0' in text
         async with client.get("/") as answer:
-            assert "live@0:9" in await answer.text()
+            assert "main.js" in await answer.text()
         assert (await asked(client, "GET", "/health/live"))[0] == 200
-        assert (await asked(client, "GET", "/health/ready"))[1] == {"status": "ready", "problems": []}
+        expected = {"status": "ready", "role": "learner", "problems": [], "warnings": []}
+        assert (await asked(client, "GET", "/health/ready"))[1] == expected
 
 
 async def test_an_unknown_route_and_a_wrong_method_answer_in_json(settings_in):
@@ -319,3 +337,29 @@ async def test_vw_text_and_csv_are_taken_as_they_are(settings_in, tmp_path):
         assert (await asked(client, "POST", "/events", b"Y\n"))[0] == 400
         await learnt(service)
         assert service.trainer.counts.records == 2
+
+
+async def test_what_is_only_tried_counts_nowhere(settings_in):
+    async with serving(settings_in()) as (service, client):
+        assert (await asked(client, "POST", "/predict?keep=0", b"x"))[0] == 400
+        assert (await asked(client, "POST", "/predict?keep=0", EVENT))[0] == 200
+        assert (service.monitor.requests, service.monitor.request_errors, service.serving.predictions) == (0, 0, 0)
+        assert (await asked(client, "POST", "/predict", b"x"))[0] == 400
+        assert (service.monitor.requests, service.monitor.request_errors) == (1, 1)
+
+
+async def test_a_name_that_no_tag_can_have_is_refused_as_wrong_use(settings_in):
+    async with serving(settings_in()) as (_, client):
+        assert (await asked(client, "POST", "/checkpoints", b""))[0] == 201
+        status, answer, _ = await asked(client, "POST", "/tags/Bad%20Tag", b'{"model": "newest"}')
+        assert (status, answer["error"]["code"]) == (400, "bad_name")
+
+
+async def test_the_latest_event_is_one_that_was_learnt(settings_in):
+    async with serving(settings_in()) as (service, client):
+        assert (await asked(client, "GET", "/events/latest"))[0] == 404
+        event = json.dumps(EVENT).encode()
+        await service.source.append([event, b"no event"])
+        await learnt(service)
+        status, answer, _ = await asked(client, "GET", "/events/latest")
+        assert (status, answer["event"].encode()) == (200, event)

@@ -97,14 +97,6 @@ def test_after_a_rollback_only_what_was_learnt_since_is_followed(tmp_path: Path)
     again.close()
 
 
-def test_it_knows_whether_it_was_there_before(tmp_path: Path) -> None:
-    path = tmp_path / "order.journal"
-    for is_new in (True, False):
-        journal = Journal(path)
-        assert journal.is_new == is_new
-        journal.close()
-
-
 def test_offsets_without_a_record_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "order.journal"
     journal = Journal(path)

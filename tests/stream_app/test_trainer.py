@@ -13,13 +13,19 @@ from weir_process import DECIDING, synthetic
 from checkpoints.checkpoint import Checkpoint
 from checkpoints.manifest import Hole
 from stream_app import config, wiring
+from stream_app.derived import replayed_from, skipped_to_here
 from stream_app.sources.memory import CRASH, Crash, MemorySource
 from stream_app.sources.source import Order, Position, Records
 from stream_app.trainer import Trainer, TrainerError
 
 EVENTS = synthetic(300)
 EVENTS[100:100] = [b"poison", EVENTS[7], b"[" + b",".join(synthetic(300, first=300)) + b"]", b"[poison"]
-SETTINGS = config.of({"events": {"dedupe_window": 50}})
+CELLS = [
+    {"actual": actual, "predicted": predicted, "value": 3.0 * (actual == predicted) - actual}
+    for actual in (0, 1)
+    for predicted in (0, 1)
+]
+SETTINGS = config.of({"events": {"dedupe_window": 50}, "value": {"cells": CELLS}})
 
 
 class Letters:
@@ -51,7 +57,7 @@ def saved(trainer: Trainer) -> Checkpoint:
 
 
 def deciding(checkpoint: Checkpoint) -> dict[str, bytes]:
-    return {name: checkpoint.blobs[name] for name in DECIDING}
+    return {name: checkpoint.blobs[name] for name in (*DECIDING, "value")}
 
 
 async def lives(source: MemorySource, size: int, every: int) -> Checkpoint:
@@ -175,7 +181,7 @@ def test_a_dead_letter_has_the_offset_of_its_record_also_between_exceptions() ->
     letters = Letters()
     trainer = new_trainer(letters=letters)
     start = saved(trainer)
-    trainer.restore(trainer.replayed_from(start, [Hole(partition=0, first=2, last=5, why="test")]))
+    trainer.restore(replayed_from(trainer, start, [Hole(partition=0, first=2, last=5, why="test")]))
     learn(trainer, [*EVENTS[:6], b"poison", *EVENTS[6:9], b""])
     assert letters.reasons.keys() == {(0, 6), (0, 10)}
     assert (trainer.counts.excepted, trainer.counts.dead_letters) == (3, 2)
@@ -184,7 +190,7 @@ def test_a_dead_letter_has_the_offset_of_its_record_also_between_exceptions() ->
 def test_holes_passed_in_several_stretches_stand_joined_in_the_manifest() -> None:
     trainer = new_trainer()
     hole = Hole(partition=0, first=20, last=60, why="poison")
-    trainer.restore(trainer.replayed_from(saved(trainer), [hole]))
+    trainer.restore(replayed_from(trainer, saved(trainer), [hole]))
     seen: list[tuple[list[Hole], list[Hole]]] = []
     for first in range(0, 75, 25):
         learn(trainer, EVENTS[first : first + 25])
@@ -200,8 +206,8 @@ def test_a_rollback_changes_nothing_until_it_is_restored() -> None:
     learn(trainer, EVENTS[:50])
     first = saved(trainer)
     learn(trainer, EVENTS[50:90])
-    trainer.skipped_to_here(first)
-    trainer.replayed_from(first, [])
+    skipped_to_here(trainer, first)
+    replayed_from(trainer, first, [])
     expected = new_trainer()
     learn(expected, EVENTS[:90])
     assert deciding(saved(trainer)) == deciding(saved(expected))
@@ -212,7 +218,7 @@ def test_skipping_records_the_gap_of_each_partition() -> None:
     learn(trainer, EVENTS[:50])
     first = saved(trainer)
     learn(trainer, EVENTS[:20], partition=1)
-    skipped = trainer.skipped_to_here(first)
+    skipped = skipped_to_here(trainer, first)
     why = f"rolled back to {first.id} with --skip"
     assert skipped.manifest.holes == [Hole(partition=1, first=0, last=20, why=why)]
     position: Position = {0: 50, 1: 20}
@@ -232,6 +238,30 @@ def test_a_record_interrupted_by_an_error_leaves_a_trainer_that_is_not_whole() -
 
 def test_a_checkpoint_of_other_arguments_is_refused() -> None:
     other = saved(new_trainer("--loss_function logistic --link logistic -q ff"))
-    for take in (Trainer.restore, Trainer.skipped_to_here):
+    for take in (Trainer.restore, skipped_to_here):
         with pytest.raises(TrainerError, match="-q ff"):
             take(new_trainer(), other)
+
+
+@pytest.mark.parametrize("name", ["learner", "progressive", "names", "sample", "dedupe", "counts", "value"])
+def test_a_checkpoint_that_does_not_fit_in_one_part_changes_none(name: str) -> None:
+    trainer = new_trainer()
+    learn(trainer, EVENTS[:50])
+    before = saved(trainer)
+    learn(trainer, EVENTS[50:90])
+    after = deciding(saved(trainer))
+    odd = {**before.blobs, name: b"\xc1"}
+    with pytest.raises(TrainerError, match="sha256"):
+        trainer.restore(Checkpoint.of(before.manifest, odd))
+    assert deciding(saved(trainer)) == after
+    assert trainer.position == {0: 90}
+
+
+def test_one_that_learnt_nothing_is_a_beginning_whether_restored_or_not() -> None:
+    never_stopped = new_trainer()
+    first = saved(never_stopped)
+    restored = new_trainer()
+    restored.restore(first)
+    for trainer in (never_stopped, restored):
+        learn(trainer, EVENTS[:10])
+    assert saved(never_stopped).id == saved(restored).id

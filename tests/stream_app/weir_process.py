@@ -7,11 +7,12 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,10 +22,13 @@ from checkpoints.manifest import Manifest, decode
 from stream_app.sources.embedded_log import EmbeddedLog
 
 WEIR = str(Path(sys.executable).with_name("weir"))
-DEADLINE_S = 60.0
+DEADLINE_S = 240.0
+GOODBYE_S = 30.0
+"""Longer than one that answers no more takes to end, which may wait for a broker."""
+
 STARTED = re.compile(r"^weir: \S+ at http://127\.0\.0\.1:(\d+),", re.MULTILINE)
 T = TypeVar("T")
-DECIDING = ("learner", "progressive", "dedupe", "counts", "names")
+DECIDING = ("learner", "progressive", "dedupe", "counts", "names", "sample")
 """The blobs that must not depend on how often a service was killed."""
 
 
@@ -47,12 +51,16 @@ class Ran(NamedTuple):
 class Weir:
     """A folder with settings, log, checkpoints and state, and the service that runs on it, if one does."""
 
+    program: Sequence[str] = (WEIR,)
+    verb = "serve"
+
     def __init__(self, folder: Path, **settings: Mapping[str, object]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.toml = folder / "weir.toml"
         self.stderr = folder / "stderr"
-        self.log, self.checkpoints, self.state = folder / "log", folder / "checkpoints", folder / "state"
+        self.log, self.state = folder / "log", folder / "state"
+        self.checkpoints = Path(str(settings.get("checkpoints", {}).get("url", folder / "checkpoints")))
         self.configure(**settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
@@ -80,11 +88,12 @@ class Weir:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def start(self) -> "Weir":
+    def start(self, *options: str) -> "Weir":
         """Returns once requests are answered."""
         with self.stderr.open("ab") as err:
             said_before = err.tell()
-            self._process = subprocess.Popen([WEIR, "serve", "-c", str(self.toml), "--port", "0"], stderr=err)
+            command = [*self.program, self.verb, "-c", str(self.toml), "--port", "0", *options]
+            self._process = subprocess.Popen(command, stderr=err)
         started = wait_for(lambda: self._started(said_before))
         self._port = int(started[1])
         return self
@@ -102,12 +111,26 @@ class Weir:
         self._process = None
         return code
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._running().poll() is not None
+
     def close(self) -> None:
         """Let nothing run on, and prove that no traceback was ever printed."""
         if self._process is not None:
             self.kill()
         said = self.stderr.read_text() if self.stderr.exists() else ""
         assert "Traceback" not in said, said
+
+    def last_words(self) -> str:
+        """Everything that it has said, and how it has ended: why, it says at the very end, when it answers no more."""
+        if self._process is not None and not self._is_listening():
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GOODBYE_S)
+        code = None if self._process is None else self._process.poll()
+        how = "has not ended by itself" if code is None else f"ended with {code}"
+        said = self.stderr.read_text() if self.stderr.exists() else ""
+        return f"weir {self.verb} in {self.folder} {how}; it said: {said or 'nothing'}"
 
     def get(self, path: str) -> Answer:
         return self._ask("GET", path, None)
@@ -173,6 +196,10 @@ class Weir:
     def _package(self, model_id: str | None) -> Path:
         return self.checkpoints / "objects" / (model_id or self.head())
 
+    def _is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "the service is not running"
         return self._process
@@ -180,7 +207,7 @@ class Weir:
     def _started(self, said_before: int) -> re.Match[str] | None:
         said = self.stderr.read_bytes()[said_before:].decode()
         code = self._running().poll()
-        assert code is None, f"weir serve ended with {code}: {said}"
+        assert code is None, f"weir {self.verb} ended with {code}: {said}"
         return STARTED.search(said)
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Answer:
@@ -196,9 +223,13 @@ class Weir:
 
 @contextmanager
 def closing(*services: Weir) -> Iterator[None]:
-    """Nothing outlives the block, and nothing has printed a traceback."""
+    """Nothing outlives the block, and nothing has printed a traceback. What fails is told with what each has said."""
     try:
         yield
+    except Exception as error:
+        for service in services:
+            error.add_note(service.last_words())
+        raise
     finally:
         for service in services:
             service.close()

@@ -5,10 +5,10 @@ import io
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from csv2vw_running import Run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,29 +16,11 @@ from formats.labels import Labels
 from formats.numbers import written
 from formats.vw_text import VwText, escape, parse_features
 from learners.vw import VW
-from tools.csv2vw import main
 from tools.csv2vw_parts.bad_rows import BadRows
 from tools.csv2vw_parts.cells import Tokens, is_missing, usable
 from tools.csv2vw_parts.layout import Column
 from tools.csv2vw_parts.modern import Conversion
 from tools.csv2vw_parts.modern_options import CONTRADICT_SCHEMA, parsed
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def csv2vw(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in a folder of its own: arguments, and the content of `in.csv`, to exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, data: bytes | str | None = None) -> tuple[int, str, str]:
-        if data is not None:
-            Path("in.csv").write_bytes(data.encode() if isinstance(data, str) else data)
-        capfd.readouterr()
-        code = main(arguments)
-        return code, *capfd.readouterr()
-
-    return run
 
 
 def converted(path: Path, *arguments: str) -> bytes:
@@ -277,5 +259,4 @@ def test_vw_itself_hashes_the_features_meant(tmp_path: Path) -> None:
     learner = VW("--quiet")
     decoded = VwText(Labels("number")).decode(lines)
     learner.learn(decoded.examples)
-    explained = [learner.explain(example) for example in decoded.examples]
-    assert [len(found) for found in explained] == [4, 2]
+    assert [len(learner.score(example).terms) for example in decoded.examples] == [4, 2]

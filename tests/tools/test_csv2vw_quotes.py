@@ -1,32 +1,15 @@
 """Quotes in csv2vw's modern reader: where they hold cells together, where they are text, what is said of bad ones."""
 
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
 import pytest
+from csv2vw_running import Run
 
-from tools.csv2vw import main
 from tools.csv2vw_parts.errors import BadRow
 from tools.csv2vw_parts.row_cells import Dialect, parsed
 
 SMS = Path(__file__).parents[2].parent / "shared" / "data" / "SMSSpamCollection.tsv"
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def csv2vw(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in a folder of its own: arguments, and files by name, to exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, **files: str) -> tuple[int, str, str]:
-        for name, content in files.items():
-            Path(name.replace("_", ".")).write_text(content, encoding="utf-8")
-        capfd.readouterr()
-        code = main(arguments)
-        return code, *capfd.readouterr()
-
-    return run
 
 
 @pytest.mark.skipif(not SMS.exists(), reason="the data set is not there")

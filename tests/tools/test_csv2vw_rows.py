@@ -12,29 +12,12 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from csv2vw_running import Run
 
 from tools.csv2vw import main
 from tools.csv2vw_parts.bad_rows import TOLD, BadRows
 from tools.csv2vw_parts.modern import Conversion
 from tools.csv2vw_parts.modern_options import parsed
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def csv2vw(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in a folder of its own: arguments, and the content of `in.csv`, to exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str, data: bytes | str | None = None) -> tuple[int, str, str]:
-        if data is not None:
-            Path("in.csv").write_bytes(data.encode() if isinstance(data, str) else data)
-        capfd.readouterr()
-        code = main(arguments)
-        return code, *capfd.readouterr()
-
-    return run
-
 
 NASTY = [
     "",

@@ -69,10 +69,12 @@ def flat_out(port: int, events: str, connections: int, seconds: float, ids: floa
     return uvloop.run(_flat_out(port, _requests(port, events, bool(ids)), connections, seconds))
 
 
-def paced(port: int, events: str, connections: int, rate: float, seconds: float) -> dict[str, list[float]]:
+def paced(
+    port: int, events: str, connections: int, rate: float, seconds: float, path: str = "/predict"
+) -> dict[str, list[float]]:
     """Milliseconds that each answer took, asked for at a fixed rate over all connections, whatever the server does."""
     gc.disable()
-    return {"ms": uvloop.run(_paced(port, _requests(port, events, False), connections, rate, seconds))}
+    return {"ms": uvloop.run(_paced(port, _requests(port, events, False, path), connections, rate, seconds))}
 
 
 async def _flat_out(port: int, requests: list[bytes], connections: int, seconds: float) -> dict[str, float]:
@@ -126,20 +128,20 @@ def _closed(opened: list[Connection]) -> None:
         raise BenchError(f"{errors} requests were not answered by 200")
 
 
-def _requests(port: int, events: str, is_with_id: bool) -> list[bytes]:
+def _requests(port: int, events: str, is_with_id: bool, path: str = "/predict") -> list[bytes]:
     """Different events, as requests; without an id they are not remembered."""
     with Path(events).open("rb") as lines:
         found = [orjson.loads(line) for line in itertools.islice(lines, BODIES)]
     requests = []
     for number, event in enumerate(found):
         body = {"features": event["features"]} | ({"id": f"asked-{number}"} if is_with_id else {})
-        requests.append(_request(port, orjson.dumps(body)))
+        requests.append(_request(port, path, orjson.dumps(body)))
     return requests
 
 
-def _request(port: int, body: bytes) -> bytes:
+def _request(port: int, path: str, body: bytes) -> bytes:
     head = (
-        f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

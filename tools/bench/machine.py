@@ -6,7 +6,9 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("weir", "vowpalwabbit", "river", "aiohttp", "uvloop", "orjson", "msgspec", "numpy", "rocksdict")
+LIBRARIES = (
+    "weir", "vowpalwabbit", "river", "aiohttp", "aiokafka", "uvloop", "orjson", "msgspec", "numpy", "rocksdict",
+)  # fmt: skip
 
 
 def machine() -> dict[str, object]:

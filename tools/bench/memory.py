@@ -67,7 +67,7 @@ def feed(log: str, home: str, events: int) -> dict[str, Any]:
             raise BenchError(f"not every event was learnt: {counts}")
         return {"base_mb": base, "mb": seen, "seconds": time.perf_counter() - began}
 
-    return with_service(settings(log, home, "json", source={"retain_bytes": RETAIN_BYTES}), fed)
+    return with_service(settings(f"log:{log}", home, "json", source={"retain_bytes": RETAIN_BYTES}), fed)
 
 
 async def _append(service: Service, events: int) -> None:
@@ -82,7 +82,7 @@ async def _append(service: Service, events: int) -> None:
         *lines, rest = (rest + data).split(b"\n")
         if lines:
             await service.source.append(lines)
-        await until(lambda: service.lag <= AHEAD, 0.005)
+        await until(lambda: (service.lag or 0) <= AHEAD, 0.005)
     await generator.wait()
 
 

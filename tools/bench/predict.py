@@ -61,24 +61,39 @@ def throughput(run: Run) -> Measured:
 
 
 def latency(run: Run) -> Measured:
-    """Open loop at a moderate rate. The result is the median of the runs' p99: the best would flatter."""
-    seconds = 2.0 if run.is_quick else 4.0
+    """Open loop at a moderate rate."""
     busy_log, idle_log = str(run.log("json", 8 if run.is_quick else 16)), str(run.log("json", 1))
-    repeats = 1 if run.is_quick else 3
-    busy, idle = alternate(
-        run, repeats, lambda: _paced(run, busy_log, 0, seconds), lambda: _paced(run, idle_log, 1, seconds)
-    )
-    mine = Figure.latencies("ms, p99", [_percentile(took, 99) for took in busy])
-    theirs = Figure.latencies("ms, p99", [_percentile(took, 99) for took in idle])
+    busy, idle = alternate(run, paced_repeats(run), lambda: _while(run, busy_log, 0), lambda: _while(run, idle_log, 1))
+    return latencies(busy, idle, "learning", "idle")
+
+
+def latencies(ours: list[list[float]], reference: list[list[float]], when: str, else_: str) -> Measured:
+    """Milliseconds of every answer of several runs. The result is the median of their p99: the best would flatter."""
+    mine = Figure.latencies("ms, p99", [_percentile(took, 99) for took in ours])
+    theirs = Figure.latencies("ms, p99", [_percentile(took, 99) for took in reference])
     notes: dict[str, Note] = {
-        "requests": sum(map(len, busy)),
+        "requests": sum(map(len, ours)),
         "requests_per_s": RATE,
-        "p50_learning_ms": statistics.median([_percentile(took, 50) for took in busy]),
-        "p50_idle_ms": statistics.median([_percentile(took, 50) for took in idle]),
-        "max_learning_ms": max(map(max, busy)),
-        "max_idle_ms": max(map(max, idle)),
+        f"p50_{when}_ms": statistics.median([_percentile(took, 50) for took in ours]),
+        f"p50_{else_}_ms": statistics.median([_percentile(took, 50) for took in reference]),
+        f"max_{when}_ms": max(map(max, ours)),
+        f"max_{else_}_ms": max(map(max, reference)),
     }
     return Measured(mine, theirs, mine.shown, notes)
+
+
+def paced_repeats(run: Run) -> int:
+    """How often each side of a row of latencies is measured."""
+    return 1 if run.is_quick else 3
+
+
+def paced(run: Run, port: int, path: str = "/predict", rate: float = RATE) -> list[float]:
+    """Milliseconds that each answer of the service at a port took, asked at a rate for a while."""
+    load: dict[str, list[float]] = in_child(
+        "load:paced", port=port, events=str(run.stream.json), connections=PACED_CONNECTIONS, rate=rate,
+        seconds=2.0 if run.is_quick else 4.0, path=path,
+    )  # fmt: skip
+    return load["ms"]
 
 
 def serve_empty() -> None:
@@ -101,29 +116,26 @@ async def _serve_empty() -> None:
     await asyncio.Event().wait()
 
 
-def _paced(run: Run, log: str, is_caught_up: int, seconds: float) -> list[float]:
+def _while(run: Run, log: str, is_caught_up: int) -> list[float]:
     with (
         tempfile.TemporaryDirectory(dir=run.folder) as home,
         child("backlog:serve", log=log, home=home, is_caught_up=is_caught_up) as at,
     ):
-        load: Any = in_child(
-            "load:paced", port=at["port"], events=str(run.stream.json), connections=PACED_CONNECTIONS, rate=RATE,
-            seconds=seconds,
-        )  # fmt: skip
-        lag = in_child("predict:lag", port=at["port"])
+        took_ms = paced(run, at["port"])
+        lag = in_child("predict:status", port=at["port"])["lag"]
     if bool(lag) == bool(is_caught_up):
         raise BenchError(f"{lag} events were left to learn when the last request was answered")
-    took_ms: list[float] = load["ms"]
     return took_ms
 
 
-def lag(port: int) -> int:
-    """Events that the service at a port has not learnt yet."""
+def status(port: int) -> dict[str, Any]:
+    """What the service at a port says of itself."""
     from stream_app.http.client import Client
 
-    async def asked() -> int:
+    async def asked() -> dict[str, Any]:
         async with Client(f"http://127.0.0.1:{port}") as client:
-            return int((await client.get("/status"))["lag"])
+            found: dict[str, Any] = await client.get("/status")
+            return found
 
     return asyncio.run(asked())
 

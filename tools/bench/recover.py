@@ -6,8 +6,8 @@ import tempfile
 import time
 from typing import Any
 
-from stream_app.config import Settings
 from stream_app.service import Service
+from stream_app.settings import Settings
 from tools.bench.backlog import caught_up, settings, until, with_service
 from tools.bench.child import tell
 from tools.bench.children import in_child, killed
@@ -73,7 +73,7 @@ def again(log: str, home: str) -> dict[str, Any]:
 
 
 def _settings(log: str, home: str) -> Settings:
-    return settings(log, home, "json", checkpoints={"every_events": 10**9, "every_s": 3600.0})
+    return settings(f"log:{log}", home, "json", checkpoints={"every_events": 10**9, "every_s": 3600.0})
 
 
 def _said(service: Service, events: int, seconds: float) -> dict[str, Any]:

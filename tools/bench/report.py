@@ -27,7 +27,7 @@ def print_table(results: Results, about: dict[str, object]) -> None:
     for heading in ("ours", "reference", "result", "target", ""):
         table.add_column(heading, justify="right")
     for row, measured in results:
-        target = f"{row.bound} {_number(row.target)} {row.unit}"
+        target = "" if row.target is None else f"{row.bound} {_number(row.target)} {row.unit}"
         result = f"{_number(measured.result)} {row.unit}"
         table.add_row(
             row.work, row.against, _shown(measured.ours), _shown(measured.reference), result, target,
@@ -54,6 +54,8 @@ def _row(row: Row, measured: Measured) -> dict[str, object]:
 
 
 def _verdict(row: Row, result: float) -> str:
+    if row.target is None:
+        return "informs"
     return "met" if row.is_met(result) else f"missed by {100.0 * row.missed_by(result):.0f} %"
 
 

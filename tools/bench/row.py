@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from tools.bench.broker import RunBroker
 from tools.bench.stream import Stream, fill
 
 Bound = Literal["at least", "at most", "under"]
@@ -57,10 +58,11 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What all rows of one run share: a folder that is deleted afterwards, the stream, how long to measure."""
+    """What all rows of one run share: a folder that is deleted afterwards, stream, broker, how long to measure."""
 
     folder: Path
     stream: Stream
+    broker: RunBroker
     is_quick: bool
     say: Callable[[str], None]
 
@@ -89,21 +91,24 @@ class Row(msgspec.Struct, frozen=True):
     name: str
     work: str
     against: str
-    bound: Bound
-    target: float
+    bound: Bound | None
+    target: float | None
+    """Neither for a row that only informs."""
     unit: str
     """Of result and target: `x` for a ratio, `ms`, `%`."""
     measure: Callable[[Run], Measured]
 
-    def is_met(self, result: float) -> bool:
-        """Whether a result reaches the target."""
+    def is_met(self, result: float) -> bool | None:
+        """Whether a result reaches the target; None without one."""
+        if self.target is None:
+            return None
         if self.bound == "at least":
             return result >= self.target
         return result < self.target if self.bound == "under" else result <= self.target
 
     def missed_by(self, result: float) -> float:
-        """How far a result is from the target, as a share of the target; 0.0 where it is met."""
-        return 0.0 if self.is_met(result) else abs(result - self.target) / self.target
+        """How far a result is from the target, as a share of the target; 0.0 where it is met, or there is none."""
+        return 0.0 if self.target is None or self.is_met(result) else abs(result - self.target) / self.target
 
 
 def alternate(

@@ -12,14 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from formats.lines import MAX_ROW_BYTES, QuotedRow, is_byte_wise
+from formats.lines import BOM, MAX_ROW_BYTES, QuotedRow, is_byte_wise
 from tools.csv2vw_parts.errors import ConversionStopped
 from tools.csv2vw_parts.misplaced_quotes import unclosed
 from tools.csv2vw_parts.packed_stream import unpacked
 
 CHUNK_BYTES = 1 << 16
 STDIN = "-"
-BOM = b"\xef\xbb\xbf"
 
 
 class RowChunk(NamedTuple):

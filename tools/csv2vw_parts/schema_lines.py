@@ -11,7 +11,8 @@ import orjson
 from formats.csv_row import CsvRow
 from formats.example import Dead, Example, Value
 from learners.learner import LearnerError
-from stream_app.config import ConfigError, Settings, load, replaced
+from stream_app.config import load, replaced
+from stream_app.settings import ConfigError, Settings
 from stream_app.wiring import build_format, build_learner
 from tools.csv2vw_parts.bad_rows import BadRows
 from tools.csv2vw_parts.errors import ConversionStopped

@@ -1,0 +1,146 @@
+"""The rules of stream_app.alerts, looked at again and again beside learning; changes go to the log and the webhook."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from stream_app.alerts import RULES, Alert, Figures, Limits, Rule, judged
+from stream_app.beside import Beside
+from stream_app.settings import AlertSettings
+from stream_app.webhook import Webhook
+
+log = logging.getLogger(__name__)
+
+MOST_CHANGES = 100
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A rule has begun to fire, or has cleared; as the webhook gets it."""
+
+    status: Literal["firing", "resolved"]
+    rule: str
+    model: str
+    summary: str
+    value: float | None
+    threshold: float
+    since: float | None
+    """When the rule began to hold, Unix seconds."""
+    runbook: str
+    at: float
+    """When it fired or cleared, Unix seconds."""
+
+
+class Alerting:
+    """Written on the event loop. Begins anew with each process: what still holds then fires again."""
+
+    def __init__(
+        self, settings: AlertSettings, model: str, figures: Callable[[], Figures], webhook: Webhook | None
+    ) -> None:
+        self.changes: deque[Change] = deque(maxlen=MOST_CHANGES)
+        """The latest ones, oldest first."""
+        self._settings = settings
+        self._model = model
+        self._figures = figures
+        self._webhook = webhook
+        self._rules = {rule.name: rule for rule in RULES if settings.rule(rule.name).on}
+        self._limits = {name: _limits(rule, settings) for name, rule in self._rules.items()}
+        self._alerts = {name: Alert() for name in self._rules}
+        self._past: deque[Figures] = deque()
+        self._looking = Beside(self._look_on)
+
+    @property
+    def firing(self) -> list[str]:
+        """Names of the rules that fire."""
+        return [name for name, alert in self._alerts.items() if alert.state == "firing"]
+
+    @property
+    def rules(self) -> list[str]:
+        """Names of the rules that are on."""
+        return list(self._rules)
+
+    def status(self) -> dict[str, object]:
+        """For `GET /alerts`; `recent` is newest first."""
+        return {"firing": self.firing, "rules": [self._row(rule) for rule in RULES], "recent": list(self.changes)[::-1]}
+
+    def start(self) -> None:
+        """Look, and go on looking, within a running loop: rates are taken from before anything is learnt."""
+        self._try_look()
+        self._looking.start()
+        if self._webhook is not None:
+            self._webhook.start()
+
+    async def close(self) -> None:
+        """Look no more; what is still to be posted has a moment for it."""
+        await self._looking.close()
+        if self._webhook is not None:
+            await self._webhook.close()
+
+    def look(self) -> None:
+        """Work out every rule once, and tell of what has changed."""
+        now = self._figures()
+        while len(self._past) > 1 and now.at_s - self._past[1].at_s >= self._settings.window_s:
+            self._past.popleft()
+        then = self._past[0] if self._past else now
+        self._past.append(now)
+        for name, rule in self._rules.items():
+            before = self._alerts[name]
+            alert = self._alerts[name] = judged(before, rule.value(now, then), self._limits[name], now.at_s)
+            if (before.state == "firing") != (alert.state == "firing"):
+                self._tell(rule, before, alert, now.at_s)
+
+    async def _look_on(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.every_s)
+            self._try_look()
+
+    def _try_look(self) -> None:
+        try:
+            self.look()
+        except Exception:
+            log.exception("alerts could not be worked out; tried again in %g s", self._settings.every_s)
+
+    def _tell(self, rule: Rule, before: Alert, alert: Alert, now_s: float) -> None:
+        is_firing = alert.state == "firing"
+        told = rule.summary.format(value=alert.value if is_firing else before.value)
+        change = Change(
+            status="firing" if is_firing else "resolved",
+            rule=rule.name,
+            model=self._model,
+            summary=told if is_firing else f"no longer: {told}",
+            value=alert.value,
+            threshold=self._limits[rule.name].threshold,
+            since=alert.since if is_firing else before.since,
+            runbook=rule.runbook,
+            at=now_s,
+        )
+        self.changes.append(change)
+        if is_firing:
+            log.warning("alert %s fires: %s; see %s", rule.name, change.summary, rule.runbook)
+        else:
+            log.warning("alert %s has cleared", rule.name)
+        if self._webhook is not None:
+            self._webhook.send(msgspec.json.encode(change))
+
+    def _row(self, rule: Rule) -> dict[str, object]:
+        alert, limits = self._alerts.get(rule.name), _limits(rule, self._settings)
+        return {
+            "name": rule.name,
+            "state": "off" if alert is None else alert.state,
+            "value": None if alert is None else alert.value,
+            "threshold": limits.threshold,
+            "for_s": limits.for_s,
+            "since": None if alert is None else alert.since,
+            "runbook": rule.runbook,
+        }
+
+
+def _limits(rule: Rule, settings: AlertSettings) -> Limits:
+    given = settings.rule(rule.name)
+    return Limits(
+        rule.threshold if given.threshold is None else given.threshold,
+        rule.for_s if given.for_s is None else given.for_s,
+    )

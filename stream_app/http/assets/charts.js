@@ -1,0 +1,116 @@
+// Charts, by uPlot: lines over time that share one axis, and curves.
+
+import { byId, element, seconds } from "./format.js";
+
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const made = [];
+
+const lines = (specs) =>
+  specs.map(({ label, color, dash, scale, points }) => ({
+    label,
+    stroke: () => style(color),
+    width: 1.75,
+    dash,
+    scale: scale ?? "y",
+    points: { show: points ?? false, size: 6 },
+    spanGaps: true,
+  }));
+
+const axis = (more) => ({
+  stroke: () => style("--soft"),
+  grid: { stroke: () => style("--line"), width: 1 },
+  ticks: { stroke: () => style("--line"), width: 1 },
+  ...more,
+});
+
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
+const ages = (_, values) => values.map((value) => (value === null ? null : seconds(value)));
+const figures = (_, values) => values.map((value) => compact.format(value));
+
+// From that many seconds between two ticks on, by 24 hours; the second line where the day, or the minute, is new.
+const times = [
+  [365 * 86400, "{YYYY}", null, null, null, null, null, null, 1],
+  [28 * 86400, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+  [1, ":{ss}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [0.001, ":{ss}.{fff}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+];
+
+// What each line is: colours alone would not say it.
+function keys(box, specs) {
+  box.parentElement.querySelector(".keys")?.remove();
+  const list = specs.map(({ label, color, dash }) =>
+    element("li", null, element("span", { class: `key key${color}${dash ? " dashed" : ""}`, "aria-hidden": "true" }), label),
+  );
+  box.after(element("ul", { class: "keys" }, ...list));
+}
+
+function plot(id, options, data) {
+  const box = byId(id);
+  const chart = new uPlot({ width: Math.max(box.clientWidth, 200), height: box.clientHeight, legend: { show: false }, ...options }, data, box);
+  // Only as wide as its box, and never the other way round: nothing may move.
+  new ResizeObserver(() => chart.setSize({ width: Math.max(box.clientWidth, 200), height: box.clientHeight })).observe(box);
+  made.push(chart);
+  keys(box, options.keyed);
+  return chart;
+}
+
+// With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
+export function overTime(id, specs, { second, hooks, isLog } = {}) {
+  const axes = [axis({ values: times }), axis({ size: 62, values: isLog ? ages : figures })];
+  if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
+  const options = {
+    keyed: specs,
+    series: [{}, ...lines(specs)],
+    axes,
+    scales: { x: { time: true }, y: isLog ? { distr: 3 } : {} },
+    cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
+    hooks: hooks ?? {},
+  };
+  return plot(id, options, [[], ...specs.map(() => [])]);
+}
+
+export function curve(id, specs, x, y) {
+  const options = {
+    keyed: specs,
+    series: [{}, ...lines(specs)],
+    axes: [axis({ label: x, labelSize: 20, size: 40, values: figures }), axis({ label: y, labelSize: 20, size: 48, values: figures })],
+    scales: { x: { time: false, range: [0, 1] }, y: { range: [0, 1] } },
+    cursor: { drag: { x: false, y: false } },
+  };
+  return plot(id, options, [[0, 1], ...specs.map(() => [null, null])]);
+}
+
+export function histogram(id, specs, x) {
+  const drawn = lines(specs).map((line, index) => ({
+    ...line,
+    fill: () => `${style(specs[index].color)}55`,
+    paths: uPlot.paths.bars({ size: [0.42, 60], align: index === 0 ? -1 : 1 }),
+  }));
+  const options = {
+    keyed: specs,
+    series: [{}, ...drawn],
+    axes: [axis({ label: x, labelSize: 20, size: 40, values: figures }), axis({ size: 62, values: figures })],
+    scales: { x: { time: false, range: [0, 1] }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
+    cursor: { drag: { x: false, y: false } },
+  };
+  return plot(id, options, [[], ...specs.map(() => [])]);
+}
+
+// Two lines that do not share their x: on all x of both, with gaps.
+export function merged(...pairs) {
+  const places = [...new Set(pairs.flatMap((points) => points.map(([x]) => x)))].sort((a, b) => a - b);
+  const columns = pairs.map((points) => {
+    const known = new Map(points);
+    return places.map((x) => known.get(x) ?? null);
+  });
+  return [places, ...columns];
+}
+
+export const repaint = () => made.forEach((chart) => chart.redraw(false, true));
+
+export function drop(chart) {
+  made.splice(made.indexOf(chart), 1);
+  chart.destroy();
+}

@@ -1,0 +1,187 @@
+// Checkpoints and tags: a table, marks on the time axis of the loss, and what can be done with one.
+
+import { brief, byId, count, element, moment, num, number, redraw, row, say, time } from "./format.js";
+import { get, offered, post } from "./service.js";
+
+let status = null;
+let listed = [];
+let deployed = [];
+let chosen = null;
+let last = null;
+const pins = new Map();
+
+const seen = (now) => (status = now);
+
+async function refresh() {
+  const found = await get("/checkpoints");
+  listed = found.checkpoints;
+  const { tags } = await get("/tags");
+  const histories = await Promise.all(tags.map(({ tag }) => offered(`/tags/${encodeURIComponent(tag)}/history`)));
+  deployed = histories.flatMap((one) => one?.history ?? []);
+  table(found.head, tags);
+  if (last) placeTimeline(last);
+}
+
+function table(head, tags) {
+  const names = (id) => tags.filter((tag) => tag.primary === id).map((tag) => tag.tag);
+  redraw(byId("checkpoints").tBodies[0], [listed, head, tags], () =>
+    listed.map((one) =>
+      row(
+        element("td", null, opener(one, brief(one.id), "link"), one.id === head ? " newest" : ""),
+        moment(one.created_at),
+        (one.why ?? one.damage ?? "").replaceAll(/sha256\.[0-9a-f]{64}/g, brief),
+        num(count(one.examples)),
+        num(number(one.average_loss)),
+        names(one.id).join(", "),
+        element("td", null, opener(one, "Open", "", `Open checkpoint ${brief(one.id)}`)),
+      ),
+    ),
+  );
+  redraw(byId("deploy-tags"), tags, () => tags.map(({ tag }) => element("option", { value: tag })));
+}
+
+const opener = (one, text, kind, label) =>
+  element("button", { type: "button", class: kind, "aria-label": label, "data-id": one.id, on: { click: () => open(one) } }, text);
+
+// Marks above the chart, at the places of its x axis. One that stays is moved, so that it can be clicked and keeps the focus.
+export function placeTimeline(chart) {
+  last = chart;
+  const { min, max } = chart.scales.x;
+  const ratio = devicePixelRatio || 1;
+  const place = (at) => chart.valToPos(at, "x") + chart.bbox.left / ratio;
+  const isSeen = ({ created_at, at = created_at }) => at >= min && at <= max;
+  const marks = [
+    ...listed.filter(isSeen).map((one) => ({ key: one.id, at: one.created_at, one, text: "", kind: one.id === status?.checkpoint ? "head" : "" })),
+    ...deployed.filter(isSeen).map((entry) => ({ key: `${entry.number} ${entry.tag}`, at: entry.at, one: listed.find((some) => some.id === entry.primary), entry, text: "⚑", kind: "tag" })),
+  ].sort((a, b) => a.at - b.at);
+  const keys = new Set(marks.map(({ key }) => key));
+  for (const [key, { button }] of pins) {
+    if (keys.has(key)) continue;
+    button.remove();
+    pins.delete(key);
+  }
+  marks.forEach((mark, index) => pinned(mark, index, Math.round(place(mark.at))));
+}
+
+function pinned(mark, index, left) {
+  const { key, at, one, entry, text, kind } = mark;
+  const pin = pins.get(key) ?? { button: element("button", { type: "button", on: { click: () => pin.one && open(pin.one) } }, text) };
+  pins.set(key, Object.assign(pin, { one }));
+  const label = entry ? `${time(at)}: ${entry.action} ${entry.tag}, ${brief(entry.primary)}` : `${time(at)}: checkpoint ${brief(one.id)}, average loss ${number(one.average_loss)}`;
+  for (const [name, value] of [["class", kind], ["title", label], ["aria-label", label]]) if (pin.button.getAttribute(name) !== value) pin.button.setAttribute(name, value);
+  pin.button.disabled = !one;
+  pin.button.style.left = `${left}px`;
+  const there = byId("timeline").children[index] ?? null;
+  if (there !== pin.button) byId("timeline").insertBefore(pin.button, there);
+}
+
+const facts = (list, entries) =>
+  list.replaceChildren(...entries.map(([name, value]) => element("div", null, element("dt", null, name), element("dd", null, value))));
+
+async function open(one) {
+  chosen = one;
+  say("checkpoint-title", `Checkpoint ${brief(one.id)}`);
+  facts(byId("checkpoint-facts"), [
+    ["Id", element("code", null, one.id)],
+    ["Taken", `${moment(one.created_at)}, ${one.why ?? ""}`],
+    ["Examples", `${count(one.examples)}, average loss ${number(one.average_loss)}`],
+    ["Position", positions(one.position)],
+  ]);
+  byId("diff").replaceChildren();
+  byId("diff-with").replaceChildren(...listed.filter((other) => other.id !== one.id).map((other) => element("option", { value: other.id }, `${brief(other.id)}, ${time(other.created_at)}`)));
+  say("manifest", "…");
+  byId("checkpoint").showModal();
+  const told = await get(`/checkpoints/${one.id}`).then(({ manifest }) => JSON.stringify(manifest, null, 2), (error) => error.message);
+  if (chosen === one) say("manifest", told);
+}
+
+const positions = (position) =>
+  Object.entries(position ?? {}).map(([partition, offset]) => `${partition}:${offset}`).join(", ") || "the beginning";
+
+byId("diff-form").addEventListener("submit", async (submitted) => {
+  submitted.preventDefault();
+  const box = byId("diff");
+  box.replaceChildren("…");
+  try {
+    const other = listed.find((one) => one.id === byId("diff-with").value);
+    const [before, after] = [other, chosen].sort((a, b) => a.created_at - b.created_at);
+    const found = await get(`/checkpoints/${before.id}/diff/${after.id}`);
+    const rows = ["settings", "data", "metrics", "weights"].flatMap((kind) => found[kind].map((change) => row(kind, change.what, shown(change.before, change.what), shown(change.after, change.what), num(number(change.by)))));
+    const heads = ["", "what", `before (${brief(found.before)})`, `after (${brief(found.after)})`, "change"].map((text) => element("th", { scope: "col" }, text));
+    box.replaceChildren(element("table", null, element("thead", null, element("tr", null, ...heads)), element("tbody", null, ...rows)), ...found.remarks.map((remark) => element("p", { class: "hint" }, remark)));
+  } catch (error) {
+    box.replaceChildren(error.message);
+  }
+});
+
+const shown = (value, what) => (typeof value === "number" ? (what === "last event time" ? moment : number)(value) : value === null ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+
+// What going back to the chosen one would mean, as far as the status that came last says it.
+function foretell() {
+  const since = Object.entries(status.position).map(([partition, offset]) => offset - (chosen.position?.[partition] ?? 0));
+  const records = since.reduce((sum, number) => sum + Math.max(0, number), 0);
+  say("rollback-what", `The live model becomes that of checkpoint ${brief(chosen.id)}: ${count(chosen.examples)} examples, average loss ${number(chosen.average_loss)}. A checkpoint that records it is taken; nothing is deleted, and it can be undone by rolling back to ${brief(status.checkpoint)}.`);
+  say("rollback-skip", `is passed over: ${count(records)} records stay in the log, unlearnt; learning goes on from ${positions(status.position)}`);
+  say("rollback-replay", `is learnt again: ${count(records)} records from ${positions(chosen.position)} on`);
+}
+
+byId("checkpoint-rollback").addEventListener("click", async () => {
+  foretell();
+  say("rollback-error", "");
+  byId("rollback-why").value = "";
+  byId("rollback").showModal();
+  seen((await offered("/status").catch(() => null)) ?? status); // the last frame may be a second old
+  foretell();
+});
+
+byId("rollback-form").addEventListener("submit", (submitted) =>
+  doing(submitted, "rollback", async () => {
+    const isReplayed = byId("rollback-form").elements.how.value === "replay";
+    await post("/rollback", { id: chosen.id, replay: isReplayed, why: byId("rollback-why").value });
+  }),
+);
+
+byId("checkpoint-deploy").addEventListener("click", () => {
+  say("deploy-what", `A tag's requests are answered by checkpoint ${brief(chosen.id)} from then on: ${count(chosen.examples)} examples, average loss ${number(chosen.average_loss)}. The live model goes on learning. “weir deploy -t TAG -b” takes it back.`);
+  say("deploy-error", "");
+  byId("deploy").showModal();
+});
+
+byId("deploy-form").addEventListener("submit", (submitted) =>
+  doing(submitted, "deploy", () => post(`/tags/${encodeURIComponent(byId("deploy-tag").value.trim())}`, { model: chosen.id, why: byId("deploy-why").value, who: "the page" })),
+);
+
+byId("take").addEventListener("click", async () => {
+  byId("take").disabled = true;
+  say("take-error", "");
+  try {
+    await post("/checkpoints", "");
+    await refresh();
+  } catch (error) {
+    say("take-error", error.message);
+  }
+  byId("take").disabled = false;
+});
+
+// The dialog stays open until it is done, and says what is wrong where it is not.
+async function doing(submitted, name, act) {
+  submitted.preventDefault();
+  const button = byId(`${name}-do`);
+  button.disabled = true;
+  try {
+    await act();
+    byId(name).close();
+    byId("checkpoint").close();
+    seen(await get("/status"));
+    await refresh();
+  } catch (error) {
+    say(`${name}-error`, error.message);
+  }
+  button.disabled = false;
+}
+
+// Time and average loss of those taken before a moment, oldest first.
+const past = (before) =>
+  listed.filter((one) => one.average_loss !== null && one.created_at !== null && one.created_at < before).map((one) => [one.created_at, one.average_loss]).sort((a, b) => a[0] - b[0]);
+
+export const checkpoints = { past, refresh, seen };

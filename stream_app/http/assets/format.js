@@ -1,0 +1,106 @@
+// Numbers, times and ids for people; and elements, made without any HTML from data.
+
+const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+const NONE = "–";
+
+export function number(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
+  const size = Math.abs(value);
+  if (size >= 1e12 || (size < 1e-6 && size > 0)) return value.toExponential(3);
+  return size >= 1e4 || Number.isInteger(value) ? whole.format(value) : short.format(value);
+}
+
+export const count = (value) => (value === null || value === undefined ? NONE : whole.format(value));
+
+export const fixed = (value, digits) => (value === null || value === undefined ? NONE : Math.abs(value) >= 1e9 ? number(value) : value.toFixed(digits));
+
+export const percent = (value) => (value === null || value === undefined ? NONE : `${(100 * value).toFixed(1)} %`);
+
+export function seconds(value) {
+  if (value === null || value === undefined) return NONE;
+  const size = Math.abs(value);
+  if (size < 1e-3) return `${short.format(value * 1e6)} µs`;
+  if (size < 1) return `${short.format(value * 1e3)} ms`;
+  if (size < 120) return `${short.format(value)} s`;
+  if (size < 7200) return `${(value / 60).toFixed(1)} min`;
+  return size < 172800 ? `${(value / 3600).toFixed(1)} h` : `${(value / 86400).toFixed(1)} days`;
+}
+
+export function money(value, currency) {
+  if (value === null || value === undefined) return NONE;
+  try {
+    return new Intl.NumberFormat("en", { style: "currency", currency, maximumFractionDigits: Math.abs(value) < 1000 ? 2 : 0 }).format(value);
+  } catch {
+    return `${whole.format(value)} ${currency}`;
+  }
+}
+
+export const time = (unix) => (unix === null || unix === undefined ? NONE : clock.format(unix * 1000));
+
+export const moment = (unix) => (unix === null || unix === undefined ? NONE : day.format(unix * 1000));
+
+export const brief = (id) => (id && id.startsWith("sha256.") ? id.slice(7, 19) : id ?? NONE);
+
+export const byId = (id) => document.getElementById(id);
+
+// An element: element("td", { class: "num" }, "text", child, ...)
+export function element(name, attributes, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes ?? {})) {
+    if (key === "on") for (const [event, heard] of Object.entries(value)) made.addEventListener(event, heard);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+export const row = (...cells) =>
+  element("tr", null, ...cells.map((cell) => (cell instanceof Element ? cell : element("td", null, cell))));
+
+export const num = (text) => element("td", { class: "num" }, text);
+
+// Only what differs is written, so that nothing flickers, and screen readers are not told the same twice.
+export function say(where, text) {
+  const there = typeof where === "string" ? byId(where) : where;
+  if (there.textContent !== text) there.textContent = text;
+}
+
+const drawn = new WeakMap();
+
+// Replace what stands there, unless it was made from the same data. What has the keyboard's focus keeps it.
+export function redraw(where, data, make) {
+  const key = JSON.stringify(data);
+  if (drawn.get(where) === key) return;
+  drawn.set(where, key);
+  const held = where.contains(document.activeElement) ? document.activeElement : null;
+  where.replaceChildren(...make());
+  if (held) [...where.querySelectorAll(held.tagName)].find((one) => one.dataset.id === held.dataset.id && one.className === held.className)?.focus({ preventScroll: true });
+}
+
+// Label and figure in a list of tiles; `good`, `warn` or `bad` may colour the figure.
+export function tiles(list, entries) {
+  redraw(list, entries, () =>
+    entries.map(([label, figure, below, mood]) =>
+      element("div", null, element("dt", null, label), element("dd", { class: mood }, figure, element("small", null, below ?? ""))),
+    ),
+  );
+}
+
+// A list of bars, the longest one full; a negative one in the other colour.
+export function bars(list, entries, empty) {
+  redraw(list, [entries, empty], () => {
+    if (!entries.length) return [element("li", null, element("span", null, empty))];
+    const longest = Math.max(...entries.map(([, size]) => Math.abs(size)), 1e-300);
+    return entries.map(([label, size, said]) =>
+      element("li", null, bar(Math.abs(size) / longest, size < 0), element("span", null, label), element("span", null, said)),
+    );
+  });
+}
+
+export const bar = (share, isNegative) =>
+  element("meter", { min: 0, max: 1, value: share, class: isNegative ? "negative" : "", "aria-hidden": "true" });

@@ -1,0 +1,269 @@
+"""The log of predictions: every answer that was served, found by id, with its label once that is known. Bounded.
+
+Late labels are joined with what stands here: they are learnt with exactly the features that were predicted.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from stream_app.label_join import JsonLabel
+from stream_app.local_db import LocalDb
+from stream_app.logged import Answered, Logged
+
+_BY_NUMBER = b"n"
+_BY_ID = b"i"
+_SENT = b"s"
+_COUNTS = b"c"
+
+WAITING = 128
+"""Predictions that may wait to be written at once, at most, and never longer than until `flush`."""
+
+FORGOTTEN_AT_ONCE = 4
+"""Entries let go of with each new one, at most: no scan ever holds up `/predict`."""
+
+
+class Counts(msgspec.Struct, array_like=True):
+    """What the log holds, written together with every entry, so that opening it reads one value."""
+
+    oldest: int = 0
+    next: int = 0
+    size_bytes: int = 0
+    waiting: int = 0
+    """Entries that a label is expected for."""
+    expired: int = 0
+    """Entries that were let go of without a label."""
+
+
+class Sent(msgspec.Struct, array_like=True):
+    """How far predictions were sent elsewhere: the number of the next one, and how many were forgotten unsent."""
+
+    next: int = 0
+    lost: int = 0
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """How much is kept: at most `count` predictions of at most `size_bytes`, none older than `age_s` seconds."""
+
+    count: int
+    age_s: float
+    size_bytes: int = 1 << 40
+
+
+class PredictionLog:
+    """Written by one service, which owns the folder.
+
+    Survives kill -9 from the moment `put` returns, what may wait from `flush` on; not fsynced, so a power cut may
+    take the last seconds' predictions. A second prediction under an id stands beside the first, and is the one found.
+    """
+
+    def __init__(self, path: Path, kept: Kept) -> None:
+        self._db = LocalDb(path, "predictions")
+        self._kept = kept
+        counts = self._db.get(_COUNTS)
+        self.counts = Counts() if counts is None else msgspec.msgpack.decode(counts, type=Counts)
+        self._written = self.counts
+        self._pending: dict[bytes, bytes | None] = {}
+        self._run = secrets.token_hex(4)
+        self._readers: list[Reader] = []
+        self._oldest_at = 0.0  # at most; to see cheaply that nothing is old
+
+    def __len__(self) -> int:
+        return self.counts.next - self.counts.oldest
+
+    @property
+    def problem(self) -> str | None:
+        """Why predictions are not kept at present; None while they are."""
+        return self._db.problem
+
+    def new_id(self) -> str:
+        """An id for the next prediction, where its event has none."""
+        return f"{self._run}-{self.counts.next}"
+
+    def put(
+        self,
+        event_id: str,
+        payload: bytes,
+        answered: Answered = Answered(),  # noqa: B008 frozen
+        is_unnamed: bool = False,
+    ) -> None:
+        """Keep what was predicted under this id. On a full disk it is not: `problem` says so.
+
+        `is_unnamed`: the event had none, and was given a `new_id`; it may wait to be written with others.
+        """
+        counts = self.counts
+        logged = Logged(event_id, payload, time.time(), counts.next, answered, is_unnamed=is_unnamed)
+        value, key = msgspec.msgpack.encode(logged), event_id.encode()
+        replaced = None if is_unnamed else self._current(key)
+        after = Counts(
+            counts.oldest,
+            counts.next + 1,
+            counts.size_bytes + len(value),
+            counts.waiting + logged.waits - (replaced is not None and replaced.waits),
+            counts.expired,
+        )
+        number = counts.next.to_bytes(8, "big")
+        self._pending |= {_BY_NUMBER + number: value, _BY_ID + key: number}
+        self.counts = after
+        self._forget()
+        if not is_unnamed or len(self._pending) >= 2 * WAITING:
+            self.flush()
+
+    def flush(self) -> bool:
+        """Write what waits; whether that was possible. What could not be written is neither kept nor forgotten."""
+        if not self._pending:
+            return True
+        is_written = self._db.write({**self._pending, _COUNTS: msgspec.msgpack.encode(self.counts)})
+        self._pending = {}
+        for reader in self._readers:
+            reader.settle(is_written)
+        if is_written:
+            self._written = self.counts
+        else:
+            self.counts, self._oldest_at = self._written, 0.0
+        return is_written
+
+    def get(self, event_id: str) -> Logged | None:
+        """The last prediction under this id, if it is still known."""
+        found = self._current(event_id.encode())
+        return found if found is not None and not self._is_old(found) else None
+
+    def is_late(self, event_id: str) -> bool:
+        """Whether it was predicted too long ago, and not yet forgotten."""
+        found = self._current(event_id.encode())
+        return found is not None and self._is_old(found)
+
+    def latest(self, limit: int) -> Iterator[Logged]:
+        """The newest ones, newest first."""
+        for number in range(self.counts.next - 1, max(self.counts.oldest, self.counts.next - limit) - 1, -1):
+            found = self.at(number)
+            if found is not None and not self._is_old(found):
+                yield found
+
+    def labelled(self, logged: Logged, label: JsonLabel) -> None:
+        """Its label has come and is in the stream: a second one is a duplicate. What is forgotten by then stays so."""
+        key = _BY_NUMBER + logged.number.to_bytes(8, "big")
+        before = self._get(key)
+        if before is None:
+            return
+        has_waited = logged.waits and self.is_current(logged)  # a later prediction under its id waits on
+        logged.label, logged.labelled_at = label, time.time()
+        value, counts = msgspec.msgpack.encode(logged), self.counts
+        self._pending[key] = value
+        self.counts = msgspec.structs.replace(
+            counts,
+            waiting=counts.waiting - has_waited,
+            size_bytes=counts.size_bytes + len(value) - len(before),
+        )
+        self.flush()
+
+    def reader(self, name: str, wants: Callable[[Logged], bool]) -> "Reader":
+        """Where one who sends predictions elsewhere has got to; each has a name of its own."""
+        reader = Reader(self, self._db, name, wants)
+        self._readers.append(reader)
+        return reader
+
+    def is_current(self, logged: Logged) -> bool:
+        """Whether no later prediction has taken its id."""
+        return self._get(_BY_ID + logged.id.encode()) == logged.number.to_bytes(8, "big")
+
+    def at(self, number: int) -> Logged | None:
+        """The one with this number, if it is still kept."""
+        value = self._get(_BY_NUMBER + number.to_bytes(8, "big"))
+        return None if value is None else msgspec.msgpack.decode(value, type=Logged)
+
+    def close(self) -> None:
+        """Write what waits, and close the store."""
+        self.flush()
+        self._db.close()
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self._pending[key] if key in self._pending else self._db.get(key)
+
+    def _current(self, key: bytes) -> Logged | None:
+        number = self._get(_BY_ID + key)
+        return None if number is None else self.at(int.from_bytes(number, "big"))
+
+    def _is_old(self, logged: Logged) -> bool:
+        return time.time() - logged.seen_at > self._kept.age_s
+
+    def _forget(self) -> None:
+        """Let go of what is too much or too old, a few at a time; written with what else waits."""
+        for _ in range(FORGOTTEN_AT_ONCE):
+            counts = self.counts
+            if counts.oldest >= counts.next:
+                return
+            is_too_much = len(self) > self._kept.count or counts.size_bytes > self._kept.size_bytes
+            if not is_too_much and time.time() - self._oldest_at <= self._kept.age_s:
+                return
+            number = counts.oldest.to_bytes(8, "big")
+            value = self._get(_BY_NUMBER + number)
+            logged = None if value is None else msgspec.msgpack.decode(value, type=Logged)
+            if logged is not None and not is_too_much and not self._is_old(logged):
+                self._oldest_at = logged.seen_at
+                return
+            self._pending[_BY_NUMBER + number] = None
+            after = msgspec.structs.replace(counts, oldest=counts.oldest + 1)
+            if logged is not None and value is not None:
+                after.size_bytes -= len(value)
+                for reader in self._readers:
+                    self._pending |= reader.losing(logged)
+                if self.is_current(logged):
+                    self._pending[_BY_ID + logged.id.encode()] = None
+                    after.waiting -= logged.waits
+                    after.expired += logged.waits
+            self.counts = after
+
+
+class Reader:
+    """Where one who sends predictions elsewhere has got to. Those that it `wants` are sent in the order predicted."""
+
+    def __init__(self, log: PredictionLog, db: LocalDb, name: str, wants: Callable[[Logged], bool]) -> None:
+        self._log = log
+        self._db = db
+        self._key = _SENT + name.encode()
+        self._wants = wants
+        self._losing = 0
+        sent = db.get(self._key)
+        self._sent = Sent(log.counts.oldest) if sent is None else msgspec.msgpack.decode(sent, type=Sent)
+
+    @property
+    def unsent(self) -> int:
+        """Predictions that wait to be sent."""
+        return max(0, self._log.counts.next - max(self._sent.next, self._log.counts.oldest))
+
+    @property
+    def lost(self) -> int:
+        """Predictions that were forgotten before they were `sent`."""
+        return self._sent.lost
+
+    def to_send(self, most: int) -> tuple[int | None, list[Logged]]:
+        """The next ones: what to say to `sent` once they are, and what they are. None where all are sent."""
+        self._log.flush()  # or a kill could take what was sent, and its number be given again
+        counts = self._log.counts
+        self._sent.next = max(self._sent.next, counts.oldest)
+        last = min(self._sent.next + most, counts.next)
+        found = [self._log.at(number) for number in range(self._sent.next, last)]
+        wanted = [logged for logged in found if logged is not None and self._wants(logged)]
+        return (last if last > self._sent.next else None), wanted
+
+    def sent(self, next_number: int) -> None:
+        """All before this number are sent; kept over kill -9, unless the disk is full."""
+        self._sent.next = next_number
+        self._db.write({self._key: msgspec.msgpack.encode(self._sent)})
+
+    def losing(self, logged: Logged) -> dict[bytes, bytes | None]:
+        """What is to be noted where this one is forgotten now; `settle` hears whether it was."""
+        if logged.number < self._sent.next or not self._wants(logged):
+            return {}
+        self._sent.lost += 1
+        self._losing += 1
+        return {self._key: msgspec.msgpack.encode(self._sent)}
+
+    def settle(self, is_written: bool) -> None:
+        """What was to be noted is, or nothing was forgotten."""
+        self._sent.lost -= 0 if is_written else self._losing
+        self._losing = 0

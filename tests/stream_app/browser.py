@@ -1,0 +1,71 @@
+"""A real Chromium, headless, that looks at the page of a real service."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from weir_process import Weir
+
+CHROMIUM = shutil.which("chromium")
+PICTURES = Path(__file__).parents[2] / "build" / "page"
+"""Where the tests leave screenshots for a person to look at."""
+
+_OPTIONS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Skips where there is none; in CI there must be one."""
+    if CHROMIUM is None:
+        assert "CI" not in os.environ, "chromium is missing: apt-get install chromium"
+        pytest.skip("chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_OPTIONS))
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """The page of a service in one tab, and all that went wrong in it."""
+
+    def __init__(self, browser: Browser, service: Weir, width: int = 1280, **context: Any) -> None:
+        self._context = browser.new_context(viewport={"width": width, "height": 900}, **context)
+        self.page: Page = self._context.new_page()
+        self.wrong: list[str] = []
+        self.asked: set[str] = set()
+        self.page.on("console", self._note)
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("requestfailed", lambda request: self.wrong.append(f"{request.url}: {request.failure}"))
+        self.page.on("request", lambda request: self.asked.add(request.url.partition("://")[2].partition("/")[0]))
+        self.page.goto(service.url)
+        self.page.locator("#checkpoints tbody tr").first.wait_for()
+
+    def text(self, selector: str) -> str:
+        """What a person reads there."""
+        return self.page.locator(selector).first.inner_text()
+
+    def tile(self, label: str) -> str:
+        """The figure under a label, at the top of the page."""
+        return self.page.locator(f"#tiles div:has(dt:text-is('{label}')) dd").inner_text()
+
+    def rows(self, table: str) -> list[list[str]]:
+        """The cells of a table's body."""
+        return [row.inner_text().split("\t") for row in self.page.locator(f"{table} tbody tr").all()]
+
+    def close(self) -> None:
+        """Raises where anything went wrong in the tab, or anybody else was asked."""
+        self._context.close()
+        assert self.wrong == []
+        assert len(self.asked) == 1, self.asked
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.wrong.append(f"{message.text} {message.location}")

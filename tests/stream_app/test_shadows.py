@@ -1,0 +1,204 @@
+"""Shadows see everything and answer nobody; what goes wrong in them hurts nobody."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from weir_process import DECIDING, Weir, closing, run_weir, synthetic, wait_for
+
+from checkpoints import open_store
+
+EVENT = {"features": {"f": {"carrier": "A", "origin": "O3", "hour": 19}, "n": 2}}
+TAG = "flights.production"
+FTRL = "--loss_function logistic --link logistic --ftrl"
+RIVER = "preprocessing.OneHotEncoder() | linear_model.LogisticRegression()"
+
+
+def shadows(service: Weir, over: int | None = None) -> dict[str, dict[str, Any]]:
+    answer = service.get(f"/shadows?over={over}" if over is not None else "/shadows")
+    assert answer.status == 200, answer
+    return {one["name"]: one for one in answer.body["shadows"]}
+
+
+def all_run(service: Weir, count: int) -> dict[str, dict[str, Any]] | None:
+    found = shadows(service)
+    return found if len(found) == count and all(one["state"] == "running" for one in found.values()) else None
+
+
+def learnt(service: Weir, count: int, first: int = 0) -> None:
+    before = sum(service.status()["position"].values())
+    assert service.post("/events", b"\n".join(synthetic(count, first=first))).status == 202
+    service.wait_learnt(before + count)
+
+
+def shadow_pids(service: Weir) -> list[int]:
+    """Children of the service."""
+    return [int(pid) for pid in Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()]
+
+
+def test_three_shadows_get_all_the_traffic_and_removing_one_changes_no_byte_to_the_client(tmp_path: Path) -> None:
+    service = Weir(tmp_path, checkpoints={"every_s": 1000, "keep": 100})
+    with closing(service):
+        service.start()
+        models = []
+        for first in range(0, 2000, 500):
+            learnt(service, 500, first)
+            models.append(service.checkpoint())
+        service.post(f"/tags/{TAG}", {"model": models[-1]})
+        without = [service.post(f"/tag/{TAG}/predict", EVENT).body for _ in range(5)]
+        for model in models[:3]:
+            assert service.post(f"/tags/{TAG}", {"action": "add", "model": model}).status == 200
+        wait_for(lambda: all_run(service, 3))
+        asked = [{"features": json.loads(event)["features"]} for event in synthetic(400, seed=4)]
+        answers = [service.post(f"/tag/{TAG}/predict", event).body for event in asked]
+        wait_for(lambda: all(one["status"]["requests"] == 400 for one in shadows(service).values()))
+        learnt(service, 1000, 9000)
+        wait_for(lambda: all(one["status"]["records"] == 1000 for one in shadows(service).values()))
+        for name, one in shadows(service, over=500).items():
+            model = next(model for model in models if model[7:19] in name)
+            assert (one["offered"], one["dropped"], one["restarts"]) == (400, 0, 0)
+            assert one["status"]["failed"] == one["status"]["unpaired"] == 0
+            theirs = [service.post(f"/model/{model}/predict", event).body["prediction"] for event in asked]
+            ours = [answer["prediction"] for answer in answers]
+            pairs = list(zip(ours, theirs, strict=True))
+            assert one["status"]["disagreements"] == sum((a >= 0.5) != (b >= 0.5) for a, b in pairs)
+            assert one["status"]["mean_difference"] == pytest.approx(sum(abs(a - b) for a, b in pairs) / 400)
+            assert one["status"]["figures"]["examples"] == 1000
+            assert one["over"]["examples"] == 500
+        assert service.post(f"/tags/{TAG}", {"action": "remove", "model": models[1]}).status == 200
+        assert [service.post(f"/tag/{TAG}/predict", event).body for event in asked] == answers
+        assert [service.post(f"/tag/{TAG}/predict", EVENT).body for _ in range(5)] == without
+        wait_for(lambda: len(shadow_pids(service)) == 2)
+        assert service.stop() == 0
+
+
+def test_shadows_that_raise_or_hang_or_are_killed_hurt_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    broken = {
+        "hangs": {"kind": "river", "args": "shadow_learners:hanging", "begin": "start"},
+        "raises": {"kind": "river", "args": "shadow_learners:raising", "begin": "start"},
+        "sound": {"kind": "vw", "args": FTRL},
+    }
+    calm = {"every_s": 1000, "every_events": 1000}
+    service = Weir(tmp_path / "a", checkpoints=calm, shadows={"patience_s": 10.0, "learners": broken})
+    plain = Weir(tmp_path / "b", checkpoints=calm)
+    with closing(service, plain):
+        said = {}
+        for one in (service, plain):
+            one.start()
+            learnt(one, 1000)
+            said[one] = [one.post("/predict", {"id": str(number), **EVENT}).body for number in range(50)]
+        assert said[service] == said[plain]
+        wait_for(lambda: all(shadows(service)[name]["restarts"] for name in ("hangs", "raises")))
+        said_aloud = service.stderr.read_text()
+        assert "shadow hangs: killed: it said nothing for 10 s" in said_aloud
+        assert "shadow raises: RuntimeError: this learner is broken" in said_aloud
+        for pid in shadow_pids(service):
+            os.kill(pid, signal.SIGKILL)
+        for one in (service, plain):
+            learnt(one, 2000, 5000)
+            said[one] = [one.post("/predict", {"id": str(number), **EVENT}).body for number in range(50)]
+        assert said[service] == said[plain]
+        wait_for(
+            lambda: (sound := shadows(service)["sound"]["status"]) is not None and sound["position"] == {"0": 3000}
+        )
+        assert service.get("/health/ready").body["problems"] == []
+        assert service.stop() == plain.stop() == 0
+    assert service.deciding() == plain.deciding()
+
+
+@pytest.mark.parametrize(("kind", "args"), [("vw", FTRL), ("river", RIVER)])
+def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(kind: str, args: str, tmp_path: Path) -> None:
+    learners = {"other": {"kind": kind, "args": args, "begin": "start"}}
+    service, chance = Weir(tmp_path / "a", shadows={"learners": learners}), random.Random(7)
+    with closing(service):
+        service.start()
+        for first in range(0, 8000, 2000):
+            learnt(service, 2000, first)
+            at = first + chance.randrange(1500)
+            wait_for(
+                lambda at=at: (
+                    (one := shadows(service)["other"]["status"]) is not None and sum(one["position"].values()) >= at
+                )
+            )
+            restarts = shadows(service)["other"]["restarts"]
+            for pid in shadow_pids(service):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda restarts=restarts: shadows(service)["other"]["restarts"] > restarts)
+        wait_for(lambda: (one := shadows(service)["other"]["status"]) is not None and one["position"] == {"0": 8000})
+        assert shadows(service)["other"]["restarts"] == 4
+        assert service.stop() == 0
+    store = open_store(str(service.state / "shadows" / "other" / "checkpoints"))
+    shadow = store.load(str(store.head()))
+    assert shadow.manifest.position == {0: 8000}
+    events, out = tmp_path / "events.jsonl", tmp_path / "trained"
+    events.write_bytes(b"\n".join(event for first in range(0, 8000, 2000) for event in synthetic(2000, first=first)))
+    toml = tmp_path / "train.toml"
+    toml.write_text(f"[learner]\nkind = '{kind}'\nargs = '''{args}'''\n")
+    assert run_weir("train", str(events), "--out", str(out), "-c", str(toml)).code == 0
+    trained = open_store(str(out))
+    blobs = trained.load(str(trained.head())).blobs
+    for name in set(DECIDING) - {"names"}:
+        assert shadow.blobs[name] == blobs[name], name
+
+
+def test_with_its_service_a_shadow_dies(tmp_path: Path) -> None:
+    service = Weir(tmp_path, shadows={"learners": {"other": {"args": FTRL}}})
+    with closing(service):
+        service.start()
+        wait_for(lambda: all_run(service, 1))
+        pids = shadow_pids(service)
+        assert len(pids) == 1
+        service.kill()
+        wait_for(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in pids))
+
+
+def test_shadows_of_a_fraction_hear_that_fraction(tmp_path: Path) -> None:
+    service = Weir(tmp_path, shadows={"fraction": 0.25, "learners": {"other": {"args": FTRL}}})
+    with closing(service):
+        service.start()
+        wait_for(lambda: all_run(service, 1))
+        asked = [{"features": json.loads(event)["features"]} for event in synthetic(400, seed=4)]
+        service.post("/predict", asked)
+        assert 60 < shadows(service)["other"]["offered"] < 140
+        assert service.get("/shadows?over=0").status == 400
+
+
+def test_a_shadow_is_promoted_when_it_is_better_and_every_decision_stands_in_the_history(tmp_path: Path) -> None:
+    service = Weir(tmp_path, checkpoints={"every_s": 1000, "keep": 100})
+    with closing(service):
+        service.start()
+        learnt(service, 20)
+        worse = service.checkpoint()
+        learnt(service, 3000, 100)
+        better = service.checkpoint()
+        service.post(f"/tags/{TAG}", {"model": worse})
+        service.post(f"/tags/{TAG}", {"action": "add", "model": better})
+        wait_for(lambda: all_run(service, 1))
+        learnt(service, 2000, 9000)
+        wait_for(lambda: all(one["status"]["records"] == 2000 for one in shadows(service).values()))
+
+        def promoted(condition: str, *options: str, code: int) -> Any:
+            arguments = ("promote", "-t", TAG, "--if", condition, "--json", *options)
+            ran = service.command(*arguments, environment={"WEIR_HTTP_PORT": service.port})
+            assert ran.code == code, ran
+            return json.loads(ran.out)["decisions"][0] if ran.out else ran.err
+
+        assert promoted("log_loss < primary - 0.01 over 1500 surely", code=0)["is_promoted"]
+        assert service.get(f"/tags/{TAG}").body["primary"] == worse, "only --yes acts"
+        assert "only 2000 labelled events" in promoted("log_loss < primary over 5000", code=1)["why"]
+        assert not promoted("log_loss < primary - 10 over 1500", "--yes", code=1)["is_promoted"]
+        assert "'accuracy' is no name here" in promoted("accuracy < primary over 1500", code=2)
+        assert "expected such as" in promoted("log_loss < primary", code=2)
+        table = service.command("shadows", "--over", "1500", environment={"WEIR_HTTP_PORT": service.port}).out
+        assert "running" in table
+        assert promoted("log_loss < primary - 0.01 over 1500 surely", "--yes", code=0)["model"] == better
+        history = service.get(f"/tags/{TAG}/history").body["history"]
+        assert [entry["action"] for entry in history] == ["deploy", "held", "add", "deploy"]
+        assert history[0]["figures"]["if"] == "log_loss < primary - 0.01 over 1500 surely"
+        assert history[0]["figures"]["loss"] < history[0]["figures"]["primary_loss"]
+        assert (history[0]["primary"], history[0]["shadows"]) == (better, [])

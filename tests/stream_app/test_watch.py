@@ -1,0 +1,135 @@
+"""What somebody who watches sees: figures over time in bounded rows, rates, and frames that nobody waits for."""
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from weir_process import Weir, closing, synthetic, wait_for
+
+from stream_app.funnel import Funnel
+from stream_app.prediction_log import Kept, PredictionLog
+from stream_app.recent import KEEP, Recent
+from stream_app.series import MOST_ROWS, Series
+from stream_app.watch import MOST_WAITING, Listener, Rates, Seen
+
+
+@given(calls=st.integers(0, 5 * MOST_ROWS))
+def test_a_series_shows_all_of_the_time_in_equal_steps_and_a_bounded_number_of_rows(calls: int) -> None:
+    series = Series(["x"])
+    for number in range(calls):
+        series.add(number, {"x": number})
+    rows = series.rows()
+    assert len(rows) < MOST_ROWS
+    assert rows == [[at, at] for at in range(0, calls, series.step)][: len(rows)]
+    assert calls - len(rows) * series.step <= 0 or not calls
+    assert len(rows) >= min(calls, MOST_ROWS // 2)
+
+
+def test_a_figure_that_is_new_gets_a_column_of_its_own_behind_the_others() -> None:
+    series = Series(["x"])
+    series.add(0.0, {"x": 1.0})
+    assert series.add(1.0, {"x": 2.0, "y": 3.0}) == [1.0, 2.0, 3.0]
+    assert series.add(2.0, {"y": None}) == [2.0, None, None]
+    assert (series.columns, series.rows()[0]) == (["x", "y"], [0.0, 1.0])
+
+
+def test_rates_are_per_second_and_none_where_nothing_is_known_or_a_counter_began_anew() -> None:
+    rates = Rates()
+    assert rates.of(10.0, {"x": 5}) == {"x": None}
+    assert rates.of(12.0, {"x": 9}) == {"x": 2.0}
+    assert rates.of(13.0, {"x": 0}) == {"x": None}
+    assert rates.of(13.0, {"x": 1}) == {"x": None}
+
+
+def test_quantiles_are_of_the_latest_numbers_alone() -> None:
+    recent = Recent()
+    assert recent.quantiles() == {"p50": None, "p90": None, "p99": None}
+    for number in range(3 * KEEP):
+        recent.add(number)
+    assert recent.quantiles()["p50"] == 3 * KEEP - KEEP / 2 - 0.5
+
+
+def test_a_listener_that_does_not_listen_is_dropped_and_holds_a_bounded_number_of_frames() -> None:
+    listener, seen = Listener(), Seen(b"frame", b"status")
+    for _ in range(MOST_WAITING):
+        listener.tell(seen)
+    assert not listener.is_dropped
+    listener.tell(seen)
+    assert (listener.is_dropped, listener.frames.qsize()) == (True, MOST_WAITING)
+
+
+def test_the_funnel_counts_since_the_start_and_what_expired_meanwhile(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, Kept(3, 1e9))
+    for number in range(5):
+        log.put(str(number), b"event")
+    funnel = Funnel(log)
+    log.put("5", b"event")
+    funnel.in_time, funnel.orphan = 1, 2
+    funnel.delays.add(3.0)
+    figures = funnel.figures(None)
+    assert (figures.waiting, figures.expired, figures.in_time, figures.orphan) == (3, 1, 1, 2)
+    assert figures.delay_s["p99"] == 3.0
+    elsewhere = funnel.figures({"joined": 7, "late_labels": 1, "expired_labels": 2, "waiting": 4})
+    assert (elsewhere.in_time, elsewhere.late, elsewhere.orphan, elsewhere.waiting) == (7, 1, 2, 4)
+    log.close()
+
+
+def test_a_label_that_comes_after_its_prediction_expired_is_late_one_of_nothing_an_orphan(tmp_path: Path) -> None:
+    service = Weir(tmp_path, predictions={"keep_s": 0.2})
+    with closing(service):
+        service.start().post("/predict", {"id": "one", "features": {}})
+        wait_for(lambda: service.get("/predictions/one").status == 404)
+        late = service.post("/labels", {"id": "one", "label": 1})
+        assert (late.status, "too long ago" in late.body["error"]["message"]) == (404, True)
+        assert service.post("/labels", {"id": "two", "label": 1}).status == 404
+        found = wait_for(lambda: (now := service.get("/watch").body["frame"]["funnel"])["orphan"] and now)
+        assert (found["predicted"], found["late"], found["orphan"], found["in_time"]) == (1, 1, 1, 0)
+        assert service.stop() == 0
+
+
+def test_each_second_has_a_frame_whose_figures_are_those_of_the_status(tmp_path: Path) -> None:
+    service = Weir(tmp_path)
+    with closing(service):
+        service.start().post("/events", b"\n".join(synthetic(500)))
+        service.wait_learnt(500)
+        status = service.status()
+        seen = wait_for(lambda: (now := service.get("/watch").body)["frame"]["status"]["lag"] == 0 and now)
+        seen = wait_for(lambda: (now := service.get("/watch").body)["frame"]["status"]["examples"] == 500 and now)
+        row = dict(zip(seen["columns"], seen["frame"]["row"], strict=True))
+        assert row["loss"] == pytest.approx(status["average_loss"], rel=1e-5)
+        assert (row["lag"], row["at"], len(row)) == (0, seen["frame"]["at"], seen["frame"]["columns"])
+        assert seen["frame"]["latency_s"]["servable"]["p50"] > 0
+        rows = wait_for(lambda: len(now := service.get("/watch").body["rows"]) >= 3 and now)
+        assert [values[0] for values in rows] == sorted({values[0] for values in rows})
+        assert service.stop() == 0
+
+
+async def test_ten_tabs_are_told_whatever_one_does_that_reads_nothing(tmp_path: Path) -> None:
+    service = Weir(tmp_path, shadows={"learners": {f"s{number}": {"args": ""} for number in range(2)}})
+    with closing(service):
+        service.start()
+        tabs = [await asyncio.open_connection("127.0.0.1", int(service.port)) for _ in range(10)]
+        for _, writer in tabs:
+            writer.write(b"GET /watch/stream HTTP/1.1\r\nHost: weir\r\n\r\n")
+        deaf = socket.create_connection(("127.0.0.1", int(service.port)))
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_024)
+        deaf.sendall(b"GET /watch/stream HTTP/1.1\r\nHost: weir\r\n\r\n")
+        for reader, _ in tabs:
+            frames = [line async for line in _frames(reader, 3)]
+            assert [frame["status"]["model"] for frame in frames] == ["live@0:0"] * 3
+        for _, writer in tabs:
+            writer.close()
+        deaf.close()
+        assert await asyncio.to_thread(service.stop) == 0
+
+
+async def _frames(reader: asyncio.StreamReader, count: int):
+    while count:
+        line = await reader.readline()
+        if line.startswith(b"data: "):
+            count -= 1
+            yield json.loads(line.removeprefix(b"data: "))

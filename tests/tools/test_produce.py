@@ -26,14 +26,14 @@ def file_of(folder: Path, events: list[bytes], name: str = "events.jsonl") -> st
 
 
 def killed_while_sending(service: Weir, to: str, files: list[str], chance: random.Random) -> bool:
-    """Kill -9 some batches after the first one that this process has noted. False where it had ended before."""
+    """Kill -9 after some notes, two for each batch; slow enough that it cannot have ended. False where it had."""
     folder = service.state / "produced"
 
     def noted() -> list[bytes]:
         return [path.read_bytes() for path in sorted(folder.glob("*.json"))]
 
     before = noted()
-    command = [WEIR, "produce", *files, "--to", to, "--resume", "-c", str(service.toml)]
+    command = [WEIR, "produce", *files, "--to", to, "--resume", "--rate", "1000", "-c", str(service.toml)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         for _ in range(chance.randrange(1, 6)):
             wait_for(lambda known=before: process.poll() is not None or noted() != known)
@@ -46,10 +46,9 @@ def killed_while_sending(service: Weir, to: str, files: list[str], chance: rando
 async def test_killed_at_random_moments_every_event_stands_in_the_log_once(partitions: int, tmp_path: Path) -> None:
     service = Weir(tmp_path, source={"partitions": partitions})
     files = [file_of(tmp_path, EVENTS[:9_000]), file_of(tmp_path, EVENTS[9_000:], "more.jsonl.gz")]
-    to, chance, kills = f"log:{service.log}", random.Random(partitions), 0
-    while kills < 6 and killed_while_sending(service, to, files, chance):
-        kills += 1
-    assert kills >= 3
+    to, chance = f"log:{service.log}", random.Random(partitions)
+    for _ in range(6):
+        assert killed_while_sending(service, to, files, chance)
     ran = service.command("produce", *files, "--to", to, "--resume", "--json")
     assert ran.code == 0, ran
     assert json.loads(ran.out)["events"] < len(EVENTS)

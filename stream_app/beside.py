@@ -1,12 +1,18 @@
 """Work beside learning: one task of a service, from its start to its end. Knows not what it does."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
+log = logging.getLogger(__name__)
+
 
 class Beside:
-    """A task that begins with `start`, once, within a running loop, and is ended by `close`."""
+    """A task that begins with `start`, once, within a running loop, and is ended by `close`.
+
+    Where it ends by an error before, that is logged at once.
+    """
 
     def __init__(self, run: Callable[[], Coroutine[None, None, None]]) -> None:
         self._run = run
@@ -21,6 +27,7 @@ class Beside:
         """Begin."""
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(self._ended)
 
     async def close(self) -> None:
         """End it. Raises what has ended it before."""
@@ -28,3 +35,8 @@ class Beside:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("%s has ended, until the service is restarted: %r", self._run.__qualname__, error)

@@ -55,6 +55,18 @@ async def test_a_redirect_is_not_followed():
         assert other.asked == 0
 
 
+async def test_an_error_that_nobody_foresaw_ends_it_and_is_told(caplog):
+    async def post(body):
+        raise RuntimeError("broken")
+
+    hook = Webhook(post, Counter())
+    hook.start()
+    hook.send(b"{}")
+    with pytest.raises(RuntimeError, match="broken"):
+        await hook.close()
+    assert "Webhook._post_on has ended, until the service is restarted: RuntimeError('broken')" in caplog.text
+
+
 async def test_where_nobody_listens_the_message_is_lost():
     with Receiver() as receiver:
         url = receiver.url

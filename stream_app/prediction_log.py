@@ -240,15 +240,22 @@ class Reader:
         """Predictions that were forgotten before they were `sent`."""
         return self._sent.lost
 
-    def to_send(self, most: int) -> tuple[int | None, list[Logged]]:
-        """The next ones: what to say to `sent` once they are, and what they are. None where all are sent."""
+    def to_send(self, most: int, most_bytes: int) -> tuple[int | None, list[Logged]]:
+        """The next ones: what to say to `sent` once they are, and what they are. None where all are sent.
+
+        Of the `most`, no more are read once their events have `most_bytes`.
+        """
         self._log.flush()  # or a kill could take what was sent, and its number be given again
         counts = self._log.counts
         self._sent.next = max(self._sent.next, counts.oldest)
-        last = min(self._sent.next + most, counts.next)
-        found = [self._log.at(number) for number in range(self._sent.next, last)]
-        wanted = [logged for logged in found if logged is not None and self._wants(logged)]
-        return (last if last > self._sent.next else None), wanted
+        after, wanted, size_bytes = self._sent.next, list[Logged](), 0
+        while after < min(self._sent.next + most, counts.next) and size_bytes < most_bytes:
+            logged = self._log.at(after)
+            after += 1
+            if logged is not None and self._wants(logged):
+                wanted.append(logged)
+                size_bytes += len(logged.payload)
+        return (after if after > self._sent.next else None), wanted
 
     def sent(self, next_number: int) -> None:
         """All before this number are sent; kept over kill -9, unless the disk is full."""

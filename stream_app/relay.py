@@ -11,6 +11,9 @@ from stream_app.sources.source import Source, SourceError
 AT_ONCE = 100
 """Predictions read between two passes of the event loop: some 0.5 ms."""
 
+AT_ONCE_BYTES = 4 << 20
+"""Of their events, where these are large; one is always read."""
+
 IDLE_S = 0.05
 LONGEST_WAIT_S = 5.0
 
@@ -77,7 +80,7 @@ class Relay:
     async def _run(self) -> None:
         pause_s = IDLE_S
         while True:
-            after, predictions = self._reader.to_send(AT_ONCE)
+            after, predictions = self._reader.to_send(AT_ONCE, AT_ONCE_BYTES)
             if after is None:
                 await asyncio.sleep(IDLE_S)
             elif await self._is_sent(predictions):

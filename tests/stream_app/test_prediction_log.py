@@ -116,7 +116,7 @@ def test_what_was_sent_and_what_was_forgotten_unsent_is_known_after_reopening(tm
     reader = log.reader("one", lambda logged: logged.payload != b"unwanted")
     for number in range(6):
         log.put(str(number), b"unwanted" if number == 1 else b"wanted")
-    after, found = reader.to_send(3)
+    after, found = reader.to_send(3, 1 << 20)
     assert (after, [logged.id for logged in found]) == (3, ["0", "2"])
     reader.sent(3)
     log.close()
@@ -126,7 +126,20 @@ def test_what_was_sent_and_what_was_forgotten_unsent_is_known_after_reopening(tm
     for number in range(6, 12):
         log.put(str(number), b"wanted")
     assert (reader.unsent, reader.lost) == (3, 12 - 3 - 3)
-    assert [logged.id for logged in reader.to_send(100)[1]] == ["9", "10", "11"]
+    assert [logged.id for logged in reader.to_send(100, 1 << 20)[1]] == ["9", "10", "11"]
+    log.close()
+
+
+def test_large_predictions_are_sent_a_few_at_a_time(tmp_path: Path) -> None:
+    log = PredictionLog(tmp_path, Kept(10, 1e9))
+    reader = log.reader("one", lambda logged: True)
+    for number in range(5):
+        log.put(str(number), b"x" * 1000)
+    batches = []
+    while (batch := reader.to_send(100, 1500))[0] is not None:
+        batches.append([logged.id for logged in batch[1]])
+        reader.sent(batch[0])
+    assert batches == [["0", "1"], ["2", "3"], ["4"]]
     log.close()
 
 

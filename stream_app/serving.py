@@ -144,7 +144,7 @@ class Serving:
 
     def split(self, body: bytes) -> list[bytes]:
         """The events of a request body. Raises FormatError for an empty one, or one that cannot be cut."""
-        if b"\n" not in body and not body.startswith((b"[", b" ")) and body:
+        if b"\n" not in body and not body.startswith((b"[", b" ", b"\t")) and body:
             return [body]
         payloads = list(self._trainer.parts.format.split(io.BytesIO(body)))
         if not payloads:
@@ -215,23 +215,26 @@ class Serving:
         if len(examples) != len(payloads):
             raise FormatError("body: a list within a list; expected one event, or one list of events")
         learner, answers = model.learner, []
-        since = self._trainer.parent if isinstance(model, LiveModel) else None
-        for payload, example in zip(payloads, examples, strict=True):
-            given_id = example.id or asked.event_id
-            is_kept = asked.is_kept and (given_id is not None or self._names_all)
-            answer = Prediction(given_id, learner.predict(example), model.id)
+        for example in examples:
+            answer = Prediction(example.id or asked.event_id, learner.predict(example), model.id)
             if asked.tag is not None:
                 answer.tag = asked.tag
             if asked.is_explained:
                 answer.explain(explanation(learner, example))
-            if is_kept:
-                self.funnel.predicted += given_id is not None
-                answered = Answered(answer.prediction, model.id, since, asked.tag)
-                self._log.put(self._log.new_id() if given_id is None else given_id, payload, answered, given_id is None)
-                if given_id is None:
-                    self._flush_soon()
             answers.append(answer)
+        if asked.is_kept:
+            since = self._trainer.parent if isinstance(model, LiveModel) else None
+            for payload, answer in zip(payloads, answers, strict=True):
+                self._keep(payload, answer.id, Answered(answer.prediction, model.id, since, asked.tag))
         return answers
+
+    def _keep(self, payload: bytes, event_id: str | None, answered: Answered) -> None:
+        if event_id is not None:
+            self.funnel.predicted += 1
+            self._log.put(event_id, payload, answered)
+        elif self._names_all:
+            self._log.put(self._log.new_id(), payload, answered, is_unnamed=True)
+            self._flush_soon()
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:

@@ -9,6 +9,9 @@ from stream_app.http.replies import SERVICE, is_tried, is_trusted, reply
 from stream_app.service import Service
 from stream_app.serving import Asked, Prediction
 
+LINE_ENDS = b"\r\n"
+"""Of a body, what no event needs; blanks and tabs may be cells at the ends of a row."""
+
 
 def routes() -> list[web.RouteDef]:
     """The routes of this subject."""
@@ -26,7 +29,7 @@ async def predict(request: web.Request) -> web.Response:
 
 async def answer(service: Service, request: web.Request) -> web.Response:
     """The same where the request has not been through the router."""
-    body = (await request.read()).strip()
+    body = (await request.read()).strip(LINE_ENDS)
     asked = _asked(service, request)
     with _timed(service, asked):
         answers = service.serving.predict(body, asked)
@@ -36,7 +39,7 @@ async def answer(service: Service, request: web.Request) -> web.Response:
 async def predict_by_model(request: web.Request) -> web.Response:
     """The same by a stored model."""
     service = request.app[SERVICE]
-    body = (await request.read()).strip()
+    body = (await request.read()).strip(LINE_ENDS)
     model = await service.models.get(request.match_info["id"])
     asked = _asked(service, request)
     with _timed(service, asked):
@@ -47,7 +50,7 @@ async def predict_by_model(request: web.Request) -> web.Response:
 async def predict_for_tag(request: web.Request) -> web.Response:
     """The same by the model that a tag points at, at the moment when the request has been read whole."""
     service = request.app[SERVICE]
-    body = (await request.read()).strip()
+    body = (await request.read()).strip(LINE_ENDS)
     served = await service.deployments.served(request.match_info["tag"])
     asked = _asked(service, request, served.tag)
     with _timed(service, asked):
@@ -71,5 +74,5 @@ def _timed(service: Service, asked: Asked) -> AbstractContextManager[None]:
 
 
 def _reply(answers: Sequence[Prediction], body: bytes) -> web.Response:
-    is_many = len(answers) > 1 or body.startswith(b"[")
+    is_many = len(answers) > 1 or body.lstrip().startswith(b"[")
     return reply(answers if is_many else answers[0])

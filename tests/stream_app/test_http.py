@@ -339,6 +339,32 @@ async def test_vw_text_and_csv_are_taken_as_they_are(settings_in, tmp_path):
         assert service.trainer.counts.records == 2
 
 
+async def test_a_row_may_begin_and_end_with_an_empty_cell(settings_in):
+    tsv = settings_in(events={"format": "tsv", "columns": ["y", "a", "b"]}, schema={"label": "y"})
+    async with serving(tsv) as (_, client):
+        status, answer, _ = await asked(client, "POST", "/predict", b"\tx\t\r\n")
+        assert (status, answer["model"]) == (200, "live@0:0")
+        status, answers, _ = await asked(client, "POST", "/predict", b"\tx\t\n\t\ty\n")
+        assert (status, len(answers)) == (200, 2)
+
+
+async def test_blanks_around_a_body_of_json_say_nothing(settings_in):
+    async with serving(settings_in()) as (_, client):
+        one = json.dumps(EVENT).encode()
+        assert (await asked(client, "POST", "/predict", b"\t " + one + b" \n"))[1]["model"] == "live@0:0"
+        assert len((await asked(client, "POST", "/predict", b"\t [" + one + b"] \n"))[1]) == 1
+
+
+async def test_of_a_list_that_is_refused_nothing_is_kept(settings_in):
+    args = "preprocessing.StandardScaler() | naive_bayes.GaussianNB()"
+    async with serving(settings_in(learner={"kind": "river", "args": args})) as (service, client):
+        body = [EVENT | {"id": "a"}, EVENT | {"id": "b"}]
+        status, answer, _ = await asked(client, "POST", "/predict?explain=1", body)
+        assert (status, answer["error"]["code"]) == (400, "not_possible")
+        assert service.serving.past("a") is None
+        assert service.serving.funnel.predicted == 0
+
+
 async def test_what_is_only_tried_counts_nowhere(settings_in):
     async with serving(settings_in()) as (service, client):
         assert (await asked(client, "POST", "/predict?keep=0", b"x"))[0] == 400

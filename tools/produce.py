@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from formats.format import Format
+from formats.schema import Schema
 from stream_app import config as configuration
 from stream_app import wiring
 from stream_app.commands.options import config_option, json_option, print_json
@@ -186,7 +187,7 @@ async def _send(job: Job) -> tuple[int, float]:
     last = None if sending.limit is None else sending.first + sending.limit
     payloads: Iterator[bytes] = itertools.islice(events, sending.first, last)
     if sending.is_flipped:
-        payloads = map(_flipped, payloads)
+        payloads = map(Flip(settings.schema), payloads)
     async with AsyncExitStack() as opened:
         sink, log = await _sink(settings, sending.to, format_, opened)
         with progress_bar("sending") as tell:
@@ -252,11 +253,22 @@ async def _sink(
     return LogSink(source), source if isinstance(source, EmbeddedLog) else None
 
 
-def _flipped(payload: bytes) -> bytes:
-    """The event with the opposite label. Raises ConfigError where there is no binary label to flip."""
-    opposite = {1: 0, 0: 1, -1: 1}
-    try:
-        event = orjson.loads(payload)
-        return orjson.dumps(event | {"label": opposite[event["label"]]})
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ConfigError(f"--flip-labels: no binary label in {payload[:80]!r}") from error
+class Flip:
+    """Gives events with the opposite label: the field and the names of the schema, or else 1, 0 and -1 of `label`."""
+
+    def __init__(self, schema: Schema) -> None:
+        """Raises ConfigError where the names stand for other than two values."""
+        self._field, names = schema.label or "label", schema.labels
+        self._opposite: dict[object, object] = {1: 0, 0: 1, -1: 1}
+        if names:
+            if len(set(names.values())) != 2:
+                raise ConfigError(f"--flip-labels: expected names of two labels in schema.labels, got {sorted(names)}")
+            self._opposite = {name: next(n for n in names if names[n] != names[name]) for name in names}
+
+    def __call__(self, payload: bytes) -> bytes:
+        """Raises ConfigError where there is no such label."""
+        try:
+            event = orjson.loads(payload)
+            return orjson.dumps(event | {self._field: self._opposite[event[self._field]]})
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise ConfigError(f"--flip-labels: no binary label in {payload[:80]!r}") from error

@@ -3,9 +3,11 @@
 import gzip
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "stream_app"))
 from weir_process import WEIR, Weir, append, closing, records_of, synthetic, wait_for
 
-from tools.produce import BATCH_BYTES, feed
+from formats.schema import Schema
+from stream_app.settings import ConfigError
+from tools.produce import BATCH_BYTES, Flip, feed
 
 EVENTS = synthetic(30_000)
 
@@ -147,6 +151,26 @@ def test_parquet_does_not_go_where_another_format_is_read(tmp_path: Path) -> Non
     ran = service.command("produce", str(tmp_path / "a.parquet"), "--to", f"log:{service.log}")
     assert ran.code == 2
     assert "events.format: 'vw', but rows of Parquet are sent as json" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("schema", "event", "flipped"),
+    [
+        ({}, {"label": 1}, {"label": 0}),
+        ({}, {"label": -1}, {"label": 1}),
+        ({"label": "y"}, {"y": 0, "a": 2}, {"y": 1, "a": 2}),
+        ({"labels": {"YES": 1, "Y": 1, "NO": -1}}, {"label": "Y"}, {"label": "NO"}),
+    ],
+)
+def test_flipped_labels_are_those_of_the_schema(schema: dict[str, Any], event: object, flipped: object) -> None:
+    assert json.loads(Flip(Schema(**schema))(json.dumps(event).encode())) == flipped
+
+
+def test_what_has_no_opposite_is_not_flipped() -> None:
+    with pytest.raises(ConfigError, match=re.escape("""no binary label in b'{"label": 2}'""")):
+        Flip(Schema())(b'{"label": 2}')
+    with pytest.raises(ConfigError, match=r"expected names of two labels in schema.labels, got \['a', 'b', 'c'\]"):
+        Flip(Schema(labels={"a": 1, "b": 2, "c": 3}))
 
 
 class Batches:

@@ -26,7 +26,7 @@ DEADLINE_S = 240.0
 GOODBYE_S = 30.0
 """Longer than one that answers no more takes to end, which may wait for a broker."""
 
-STARTED = re.compile(r"^weir: \S+ at http://127\.0\.0\.1:(\d+),", re.MULTILINE)
+STARTED = re.compile(r"^weir: .+ at http://127\.0\.0\.1:(\d+),", re.MULTILINE)
 T = TypeVar("T")
 DECIDING = ("learner", "progressive", "dedupe", "counts", "names", "sample")
 """The blobs that must not depend on how often a service was killed."""

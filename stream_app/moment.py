@@ -1,5 +1,6 @@
 """Moments of the live model, and how they are named. Knows offsets only."""
 
+import functools
 import re
 
 import msgspec
@@ -29,7 +30,12 @@ def live_name(position: Position, ahead: int) -> str:
     >>> live_name({1: 40, 0: 12}, 128)
     'live@0:12,1:40+128'
     """
-    place = ",".join(f"{part}:{offset}" for part, offset in sorted(position.items())) or "0:0"
+    return _live_name(tuple(position.items()), ahead)
+
+
+@functools.lru_cache(maxsize=4)  # every answer is signed, and many by one model
+def _live_name(offsets: tuple[tuple[int, int], ...], ahead: int) -> str:
+    place = ",".join(f"{part}:{offset}" for part, offset in sorted(offsets)) or "0:0"
     return f"live@{place}+{ahead}" if ahead else f"live@{place}"
 
 

@@ -7,9 +7,8 @@ import time
 from collections import Counter
 from typing import Final, Literal
 
-from prometheus_client import Histogram
-
 from formats.example import Decoded, labels_of, times_of
+from stream_app.histogram import Histogram
 from stream_app.recent import Quantiles, Recent
 from stream_app.snapshot import Counts
 from stream_app.sources.source import Records
@@ -32,15 +31,14 @@ class Monitor:
         self.stages = Histogram(
             "weir_stage_seconds",
             "Time of one step of a stage: a micro-batch, a request, a checkpoint, in seconds.",
-            ["stage"],
-            registry=None,
-            buckets=_SECONDS,
+            _SECONDS,
+            "stage",
+            STAGES,
         )
         self.servable_ages = Histogram(
             "weir_servable_age_seconds",
             "From the append of a micro-batch to the model that has learnt it, in seconds.",
-            registry=None,
-            buckets=_AGES,
+            _AGES,
         )
         self.recent: dict[Stage, Recent] = {stage: Recent() for stage in STAGES}
         self.servable = Recent()
@@ -66,7 +64,8 @@ class Monitor:
         """When a stage ended last, by time.perf_counter."""
         self.labelled_at: float | None = None
         """When a labelled event was learnt last, Unix seconds."""
-        self._by_stage = {stage: self.stages.labels(stage) for stage in STAGES}
+        self._steps = {stage: (self.stages.of(stage), self.recent[stage]) for stage in STAGES}
+        self._servable_ages = self.servable_ages.of()
 
     def quantiles(self) -> dict[str, Quantiles]:
         """How long each stage took of late, and how old what was learnt was, in seconds."""
@@ -77,11 +76,12 @@ class Monitor:
         """Count what happens within as one step of a stage; or as an error of it, if it fails."""
         return Timed(self, stage)
 
-    def took(self, stage: Stage, seconds: float) -> None:
-        """One step of a stage took so long."""
-        self._by_stage[stage].observe(seconds)
-        self.recent[stage].add(seconds)
-        self.last[stage] = time.perf_counter()
+    def took(self, stage: Stage, seconds: float, ended_at: float | None = None) -> None:
+        """One step of a stage took so long; it ended just now, or then, by time.perf_counter."""
+        counted, recent = self._steps[stage]
+        counted.observe(seconds)
+        recent.add(seconds)
+        self.last[stage] = time.perf_counter() if ended_at is None else ended_at
 
     def learnt(self, records: Records, decoded: Decoded) -> None:
         """A micro-batch is learnt, and answers are given by what was learnt of it."""
@@ -92,7 +92,7 @@ class Monitor:
         self.latest = records.payloads[last] if last is not None else self.latest
         self.events += len(decoded.examples)
         age_s = max(0.0, self.learnt_at - records.time_s)
-        self.servable_ages.observe(age_s)
+        self._servable_ages.observe(age_s)
         self.servable.add(age_s)
         self.servable_s += age_s
         if labelled := len(labels) - labels.count(None):
@@ -130,6 +130,7 @@ class Timed:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
         if kind is None:
-            self._monitor.took(self._stage, time.perf_counter() - self._began)
+            ended_at = time.perf_counter()
+            self._monitor.took(self._stage, ended_at - self._began, ended_at)
         elif issubclass(kind, Exception):
             self._monitor.errors[self._stage] += 1

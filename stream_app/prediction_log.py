@@ -3,6 +3,7 @@
 Late labels are joined with what stands here: they are learnt with exactly the features that were predicted.
 """
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ _BY_NUMBER = b"n"
 _BY_ID = b"i"
 _SENT = b"s"
 _COUNTS = b"c"
+
+_NEW_ID = re.compile(r"[0-9a-f]{8}-(\d{1,18})")
+"""What `new_id` gives, with the number."""
 
 WAITING = 128
 """Predictions that may wait to be written at once, at most, and never longer than until `flush`."""
@@ -80,7 +84,7 @@ class PredictionLog:
         return self._db.problem
 
     def new_id(self) -> str:
-        """An id for the next prediction, where its event has none."""
+        """An id for the next prediction, where its event has none. It ends with the number, so it needs no index."""
         return f"{self._run}-{self.counts.next}"
 
     def put(
@@ -94,21 +98,17 @@ class PredictionLog:
 
         `is_unnamed`: the event had none, and was given a `new_id`; it may wait to be written with others.
         """
-        counts = self.counts
-        logged = Logged(event_id, payload, time.time(), counts.next, answered, is_unnamed=is_unnamed)
-        value, key = msgspec.msgpack.encode(logged), event_id.encode()
-        replaced = None if is_unnamed else self._current(key)
-        after = Counts(
-            counts.oldest,
-            counts.next + 1,
-            counts.size_bytes + len(value),
-            counts.waiting + logged.waits - (replaced is not None and replaced.waits),
-            counts.expired,
-        )
+        counts, waiting = self.counts, self.counts.waiting
         number = counts.next.to_bytes(8, "big")
-        self._pending |= {_BY_NUMBER + number: value, _BY_ID + key: number}
-        self.counts = after
-        self._forget()
+        logged = Logged(event_id, payload, time.time(), counts.next, answered, is_unnamed=is_unnamed)
+        value = msgspec.msgpack.encode(logged)
+        if not is_unnamed:
+            replaced = self._current(event_id)
+            waiting += 1 - (replaced is not None and replaced.waits)
+            self._pending[_BY_ID + event_id.encode()] = number
+        self._pending[_BY_NUMBER + number] = value
+        self.counts = Counts(counts.oldest, counts.next + 1, counts.size_bytes + len(value), waiting, counts.expired)
+        self._forget(logged.seen_at)
         if not is_unnamed or len(self._pending) >= 2 * WAITING:
             self.flush()
 
@@ -128,12 +128,12 @@ class PredictionLog:
 
     def get(self, event_id: str) -> Logged | None:
         """The last prediction under this id, if it is still known."""
-        found = self._current(event_id.encode())
+        found = self._current(event_id)
         return found if found is not None and not self._is_old(found) else None
 
     def is_late(self, event_id: str) -> bool:
         """Whether it was predicted too long ago, and not yet forgotten."""
-        found = self._current(event_id.encode())
+        found = self._current(event_id)
         return found is not None and self._is_old(found)
 
     def latest(self, limit: int) -> Iterator[Logged]:
@@ -168,7 +168,7 @@ class PredictionLog:
 
     def is_current(self, logged: Logged) -> bool:
         """Whether no later prediction has taken its id."""
-        return self._get(_BY_ID + logged.id.encode()) == logged.number.to_bytes(8, "big")
+        return self._number(logged.id) == logged.number
 
     def at(self, number: int) -> Logged | None:
         """The one with this number, if it is still kept."""
@@ -183,21 +183,30 @@ class PredictionLog:
     def _get(self, key: bytes) -> bytes | None:
         return self._pending[key] if key in self._pending else self._db.get(key)
 
-    def _current(self, key: bytes) -> Logged | None:
-        number = self._get(_BY_ID + key)
-        return None if number is None else self.at(int.from_bytes(number, "big"))
+    def _number(self, event_id: str) -> int | None:
+        """The number of the last prediction under this id; any where there was none."""
+        number = self._get(_BY_ID + event_id.encode())
+        if number is not None:
+            return int.from_bytes(number, "big")
+        given = _NEW_ID.fullmatch(event_id)
+        return None if given is None else int(given[1])
+
+    def _current(self, event_id: str) -> Logged | None:
+        number = self._number(event_id)
+        logged = None if number is None else self.at(number)
+        return logged if logged is not None and logged.id == event_id else None
 
     def _is_old(self, logged: Logged) -> bool:
         return time.time() - logged.seen_at > self._kept.age_s
 
-    def _forget(self) -> None:
+    def _forget(self, now: float) -> None:
         """Let go of what is too much or too old, a few at a time; written with what else waits."""
         for _ in range(FORGOTTEN_AT_ONCE):
             counts = self.counts
             if counts.oldest >= counts.next:
                 return
             is_too_much = len(self) > self._kept.count or counts.size_bytes > self._kept.size_bytes
-            if not is_too_much and time.time() - self._oldest_at <= self._kept.age_s:
+            if not is_too_much and now - self._oldest_at <= self._kept.age_s:
                 return
             number = counts.oldest.to_bytes(8, "big")
             value = self._get(_BY_NUMBER + number)

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+import msgspec
 from aiohttp import web
 
+from stream_app.http.answer import Answer, may_be_sent_at_once
 from stream_app.http.replies import SERVICE, is_tried, is_trusted, reply
 from stream_app.service import Service
 from stream_app.serving import Asked, Prediction
@@ -22,40 +24,46 @@ def routes() -> list[web.RouteDef]:
     ]
 
 
-async def predict(request: web.Request) -> web.Response:
+async def predict(request: web.Request) -> web.StreamResponse:
     """One event gives one answer, a list of them a list."""
     return await answer(request.app[SERVICE], request)
 
 
-async def answer(service: Service, request: web.Request) -> web.Response:
+async def answer(service: Service, request: web.Request) -> web.StreamResponse:
     """The same where the request has not been through the router."""
-    body = (await request.read()).strip(LINE_ENDS)
+    body = await _body(request)
     asked = _asked(service, request)
     with _timed(service, asked):
         answers = service.serving.predict(body, asked)
-    return _reply(answers, body)
+    return _reply(request, answers, body)
 
 
-async def predict_by_model(request: web.Request) -> web.Response:
+async def predict_by_model(request: web.Request) -> web.StreamResponse:
     """The same by a stored model."""
     service = request.app[SERVICE]
-    body = (await request.read()).strip(LINE_ENDS)
+    body = await _body(request)
     model = await service.models.get(request.match_info["id"])
     asked = _asked(service, request)
     with _timed(service, asked):
         answers = service.serving.predict_by(model, body, asked)
-    return _reply(answers, body)
+    return _reply(request, answers, body)
 
 
-async def predict_for_tag(request: web.Request) -> web.Response:
+async def predict_for_tag(request: web.Request) -> web.StreamResponse:
     """The same by the model that a tag points at, at the moment when the request has been read whole."""
     service = request.app[SERVICE]
-    body = (await request.read()).strip(LINE_ENDS)
+    body = await _body(request)
     served = await service.deployments.served(request.match_info["tag"])
     asked = _asked(service, request, served.tag)
     with _timed(service, asked):
         answers = service.serving.predict_for(served, body, asked)
-    return _reply(answers, body)
+    return _reply(request, answers, body)
+
+
+async def _body(request: web.Request) -> bytes:
+    content = request.content
+    has_come = content.is_eof() and content.total_bytes <= request.client_max_size
+    return (content.read_nowait() if has_come else await request.read()).strip(LINE_ENDS)
 
 
 def _asked(service: Service, request: web.Request, tag: str | None = None) -> Asked:
@@ -73,6 +81,7 @@ def _timed(service: Service, asked: Asked) -> AbstractContextManager[None]:
     return nullcontext() if asked.is_tried else service.monitor.timed("predict")
 
 
-def _reply(answers: Sequence[Prediction], body: bytes) -> web.Response:
+def _reply(request: web.Request, answers: Sequence[Prediction], body: bytes) -> web.StreamResponse:
     is_many = len(answers) > 1 or body.lstrip().startswith(b"[")
-    return reply(answers if is_many else answers[0])
+    value = answers if is_many else answers[0]
+    return Answer(msgspec.json.encode(value)) if may_be_sent_at_once(request) else reply(value)

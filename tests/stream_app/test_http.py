@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import re
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import pytest
@@ -70,6 +73,41 @@ async def test_lines_and_pretty_printed_events_are_taken(settings_in):
         assert (await asked(client, "POST", "/events", pretty))[1]["accepted"] == 1
         await learnt(service)
         assert service.trainer.counts.dead_letters == 0
+
+
+async def test_an_answer_has_the_head_that_every_other_has(settings_in):
+    async with serving(settings_in()) as (_, client):
+        _, _, at_once = await asked(client, "POST", "/predict", EVENT)
+        _, answer, closing = await asked(client, "POST", "/predict", EVENT, Connection="close")
+        assert list(closing) == [*at_once, "Connection"]
+        assert at_once["Content-Type"] == closing["Content-Type"] == "application/json"
+        assert at_once["Server"] == closing["Server"]
+        assert parsedate_to_datetime(at_once["Date"]) <= datetime.now(UTC)
+        assert answer["model"] == "live@0:0"
+
+
+async def test_requests_sent_behind_one_another_are_answered_in_order(settings_in):
+    """The first is split in its body, the last closes; one speaks HTTP/1.0."""
+    bodies = [json.dumps(EVENT | {"id": str(number)}).encode() for number in range(3)]
+    request = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n%b\r\n%b"
+    async with serving(settings_in()) as (_, client):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(client))
+        first = request % (len(bodies[0]), b"", bodies[0])
+        writer.write(first[:-5])
+        await writer.drain()
+        await asyncio.sleep(0)
+        writer.write(first[-5:] + request % (len(bodies[1]), b"", bodies[1]))
+        writer.write(request % (len(bodies[2]), b"Connection: close\r\n", bodies[2]))
+        answers = await reader.read()
+        writer.close()
+        assert re.findall(rb'"id":"(\d)"', answers) == [b"0", b"1", b"2"]
+        assert answers.count(b"HTTP/1.1 200 OK") == 3
+        assert answers.count(b"Connection: close") == 1
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(client))
+        writer.write((request % (len(bodies[0]), b"", bodies[0])).replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert (await reader.read()).startswith(b"HTTP/1.0 200 OK\r\n")
+        writer.close()
 
 
 @pytest.mark.parametrize(

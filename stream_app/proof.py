@@ -19,9 +19,11 @@ from stream_app.sources.source import Order, Position, PositionLost, Source, Sou
 from stream_app.timeline import order_of
 from stream_app.trail import first_difference
 from stream_app.trainer import TrainerError
+from stream_app.value import is_same_past
 
 LEARNT = ("learner", "progressive", "dedupe", "counts", "names", "sample")
-"""Blobs that are a function of parent and log; `order` and `trail` say how the log was read."""
+"""Blobs that are a function of parent and log; `order` and `trail` say how the log was read. `value` is one of log and
+money, so it is compared as far as the money is the same."""
 
 Outcome = Literal["proven", "differs", "cannot be proven"]
 
@@ -92,6 +94,8 @@ def _compared(checkpoint: Checkpoint, found: Checkpoint, place: str | None) -> P
     if manifest.exact_resume:
         parts["metrics"] = (_proven_metrics(manifest), _proven_metrics(other))
     differing = [name for name, (was, now) in parts.items() if was != now]
+    if manifest.exact_resume and _is_other_value(checkpoint, found):
+        differing.append("blob 'value'")
     if differing:
         said = f"{', '.join(differing)} not what parent and log give, though every record is the one that was learnt"
         return Proof(id=checkpoint.id, outcome="differs", said=said, records=records, remarks=remarks)
@@ -107,13 +111,21 @@ def _comparable(checkpoint: Checkpoint) -> list[str]:
 
 
 def _proven_metrics(manifest: Manifest) -> dict[str, object]:
-    """Without the value, which depends on the money of the present settings too."""
+    """Without the sum of the value, which the present money gives from what blob `value` has counted."""
     plain = {name: figure for name, figure in part(manifest.metrics, "total").items() if name != "value"}
     return {**manifest.metrics, "total": plain}
 
 
+def _is_other_value(checkpoint: Checkpoint, found: Checkpoint) -> bool:
+    """Whether both count what decisions were worth, and not the same ones."""
+    was, now = checkpoint.blobs.get("value"), found.blobs.get("value")
+    return was is not None and now is not None and not is_same_past(was, now)
+
+
 def _remarks(checkpoint: Checkpoint, found: Checkpoint) -> list[str]:
     remarks = []
+    if "value" in checkpoint.blobs and "value" not in found.blobs:
+        remarks.append("[value] is not set: what decisions were worth was not compared")
     if not checkpoint.manifest.exact_resume:
         arguments = checkpoint.manifest.learner.arguments
         remarks.append(f"{arguments!r} does not resume exactly: weights and metrics were not compared")
@@ -131,6 +143,8 @@ def _held_against(checkpoint: Checkpoint, parent: Checkpoint | None) -> Proof:
     # A parent from before there was such a blob says nothing of it.
     names = [name for name in LEARNT if name != "dedupe" and name in parent.blobs]
     differing = [name for name in names if checkpoint.blobs.get(name) != parent.blobs.get(name)]
+    if _is_other_value(checkpoint, parent):
+        differing.append("value")
     if differing:
         said = f"blob {differing[0]!r} is not its parent's, though nothing was learnt in between"
         return Proof(id=checkpoint.id, outcome="differs", said=said)

@@ -201,5 +201,19 @@ class Value:
         self._policy.restore(state.policy, self._histogram)
 
 
+def is_same_past(was: bytes, now: bytes) -> bool:
+    """Whether two states have counted the same examples; of the same money, also with the same thresholds.
+
+    Raises ProgressiveError for bytes that are no state.
+    """
+    try:
+        old, new = (msgspec.msgpack.decode(state, type=_State) for state in (was, now))
+    except msgspec.DecodeError as error:
+        raise ProgressiveError(f"value state: {error}") from error
+    if old.policy.key != new.policy.key:
+        old = msgspec.structs.replace(old, policy=new.policy)
+    return old == new
+
+
 def _threshold(step: int) -> float | None:
     return None if step == NEVER else threshold_of(step)

@@ -173,6 +173,30 @@ def test_a_model_whose_labels_had_other_names_is_still_served_and_proven(tmp_pat
         assert service.stop() == 0
 
 
+def test_what_a_package_says_that_decisions_were_worth_is_proven(tmp_path: Path) -> None:
+    service, other = Airline(tmp_path / "a"), Airline(tmp_path / "b")
+    with closing(service, other):
+        for one, first in ((service, 0), (other, 7000)):
+            one.start()
+            learnt(one, 2500, first)
+        model = service.checkpoint()
+        assert service.stop() == other.stop() == 0
+        store = open_store(str(service.checkpoints))
+        real = store.load(model)
+        blobs = {**real.blobs, "value": other.blob("value")}
+        made_up = store.keep(type(real).of(real.manifest, blobs), store.list()[0].note)
+        for cells, code, says in [
+            (CELLS, 0, "give the same bytes"),
+            ({**CELLS, ("YES", "NO"): -900}, 0, "give the same bytes"),
+            (None, 0, "[value] is not set: what decisions were worth was not compared"),
+        ]:
+            service.configure(cells=cells)
+            ran = service.command("verify", model, "--json")
+            assert (ran.code, says in ran.out) == (code, True), cells
+            ran = service.command("verify", made_up, "--json")
+            assert (ran.code, "blob 'value' not what" in ran.out) == ((1, True) if cells else (0, False)), cells
+
+
 def test_a_bounded_run_and_a_service_give_the_same_value(tmp_path: Path) -> None:
     service = Airline(tmp_path / "a")
     events, out = tmp_path / "events.jsonl", tmp_path / "trained"

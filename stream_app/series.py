@@ -1,42 +1,63 @@
-"""Figures over time, for charts: bounded for ever, by thinning out what is old together with what is new."""
+"""Figures over time, for charts: bounded for ever, by thinning out what is old. Knows not what they mean."""
 
 from collections.abc import Mapping, Sequence
 
-MOST_ROWS = 2_048
+MOST_ROWS = 3_072
 MOST_COLUMNS = 64
+RESOLUTION = 160
+"""Old rows stand apart by this part of their age: those of an hour ago by 22 seconds, where one came each second."""
+
+Row = list[float | None]
 
 
 class Series:
-    """Rows of figures at equal distances. Where MOST_ROWS are there, every second one goes, and the distance doubles.
+    """Rows of figures, one a call: of the last minutes all of them, of earlier times fewer and fewer.
 
-    So all of the time since the start is shown, in at least half as many rows, at any age. A figure that is new gets
-    a column of its own, behind the others; older rows are shorter.
+    Where MOST_ROWS are there, they are thinned to the RESOLUTION of their age, which leaves some 2,500 of ten years. A
+    figure that is new gets a column of its own, behind the others; older rows are shorter.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = list(columns)
-        self.step = 1
-        """How many calls of `add` make a row."""
-        self._rows: list[list[float | None]] = []
-        self._calls = 0
+        self.rows: list[Row] = []
+        """Time and figures, oldest first."""
+        self.numbers: list[int] = []
+        """Of the same rows, the how-manieth call each was."""
 
-    def add(self, at: float, figures: Mapping[str, float | None]) -> list[float | None]:
-        """The figures at a time, Unix seconds, as a row, which may be kept. Figures that are not there are None."""
+    def add(self, at: float, figures: Mapping[str, float | None]) -> Row:
+        """The figures at a time, Unix seconds, as a row. Figures that are not there are None."""
         self.columns += [name for name in figures if name not in self.columns][: MOST_COLUMNS - len(self.columns)]
         row = [round(at, 3), *[_short(figures.get(name)) for name in self.columns]]
-        if self._calls % self.step == 0:
-            self._rows.append(row)
-        self._calls += 1
-        if len(self._rows) >= MOST_ROWS:
-            self._rows = self._rows[::2]
-            self.step *= 2
+        self.append(self.numbers[-1] + 1 if self.numbers else 0, row)
         return row
 
-    def rows(self) -> list[list[float | None]]:
-        """Time and figures, oldest first."""
-        return list(self._rows)
+    def append(self, number: int, row: Row) -> None:
+        """A row, made by a later call than all others."""
+        self.numbers.append(number)
+        self.rows.append(row)
+        if len(self.rows) >= MOST_ROWS:
+            self._thin()
+
+    def _thin(self) -> None:
+        resolution, kept = RESOLUTION, list(range(len(self.rows)))
+        while len(kept) > MOST_ROWS * 7 // 8:
+            kept = _kept(self.numbers, resolution)
+            resolution //= 2
+        self.rows = [self.rows[index] for index in kept]
+        self.numbers = [self.numbers[index] for index in kept]
+
+
+def _kept(numbers: Sequence[int], resolution: int) -> list[int]:
+    """The places of those that stay. The calls are their clock: one that is set back cannot do any harm."""
+    newest = later = numbers[-1]
+    kept = []
+    for index in range(len(numbers) - 1, -1, -1):
+        if (later - numbers[index]) * resolution >= newest - numbers[index]:
+            kept.append(index)
+            later = numbers[index]
+    return kept[::-1]
 
 
 def _short(value: float | None) -> float | None:
-    """Six digits: charts show no more, and a page loads two thousand of each."""
+    """Six digits: charts show no more, and a page loads thousands of them."""
     return None if value is None else float(f"{value:.6g}")

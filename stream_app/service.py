@@ -28,7 +28,7 @@ from stream_app.shadows import Shadows
 from stream_app.sources.batches import pieces
 from stream_app.sources.source import Position, PositionLost, Records, SourceAway
 from stream_app.standing import Standing
-from stream_app.state_folder import StateFolder
+from stream_app.state_folder import FIGURES, StateFolder
 from stream_app.succession import Succession
 from stream_app.watch import Watch
 
@@ -102,7 +102,7 @@ class Service(Standing):
         self.is_stopping = False
         self._is_rewound = False
         self._started_at = time.monotonic()
-        self.watch = Watch(self)
+        self.watch = Watch(self, self._state.path / FIGURES)
 
     async def run(self) -> None:
         """Learn until `stop`. Raises what makes going on impossible; nothing learnt is lost by that."""

@@ -1,4 +1,5 @@
-"""The state folder: what belongs to one service on one machine. Dead letters, predictions, order journal."""
+"""The state folder: what belongs to one service on one machine. Dead letters, predictions, order journal,
+figures over time."""
 
 import os
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from stream_app.sources.source import SourceHeld
 
 JOURNAL = "order.journal"
 PREDICTIONS = "predictions"
+FIGURES = "figures.jsonl"
 
 
 class StateFolder:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from stream_app.funnel import Figures as FunnelFigures
 from stream_app.progressive.scores import Figures, numbers, part
 from stream_app.recent import Quantiles
 from stream_app.series import Series
+from stream_app.series_file import SeriesFile
 from stream_app.shadows import ShadowReport
 
 if TYPE_CHECKING:
@@ -91,15 +93,21 @@ class Rates:
 
 
 class Watch:
-    """Runs with the service; `seen` and `series` are of the last second."""
+    """Runs with the service; `seen` is of the last second, `series` also of the time before a restart."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: "Service", path: Path) -> None:
+        """`path` is the file that figures over time are kept in."""
         self._service = service
         self._rates = Rates()
-        self.series = Series(COLUMNS)
+        self._kept = SeriesFile(path, COLUMNS)
         self._seen: Seen | None = None
         self.listeners: set[Listener] = set()
         self._looking = Beside(self._look_on)
+
+    @property
+    def series(self) -> Series:
+        """Figures over time, a row a second."""
+        return self._kept.series
 
     @property
     def seen(self) -> Seen:
@@ -137,7 +145,7 @@ class Watch:
         joined = service.elsewhere.joined if service.settings.join.is_set else None
         latency = service.monitor.quantiles()
         shadows = service.shadows.reports()
-        row = self.series.add(at, self._figures(latency) | _losses_of(shadows))
+        row = self._kept.add(at, self._figures(latency) | _losses_of(shadows))
         return Frame(
             at=at,
             columns=len(row),

@@ -1,4 +1,4 @@
-"""`GET /watch` and its stream: what the page shows, for the time since the start, and then once a second."""
+"""`GET /watch` and its stream: what the page shows, for the time so far, and then once a second."""
 
 import msgspec
 from aiohttp import web
@@ -16,7 +16,7 @@ async def show(request: web.Request) -> web.Response:
     """All rows so far, and the last frame."""
     watch = request.app[SERVICE].watch
     return reply(
-        {"columns": ["at", *watch.series.columns], "rows": watch.series.rows(), "frame": msgspec.Raw(watch.seen.frame)}
+        {"columns": ["at", *watch.series.columns], "rows": watch.series.rows, "frame": msgspec.Raw(watch.seen.frame)}
     )
 
 

@@ -1,32 +1,97 @@
 """What somebody who watches sees: figures over time in bounded rows, rates, and frames that nobody waits for."""
 
 import asyncio
+import itertools
 import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from weir_process import Weir, closing, synthetic, wait_for
 
 from stream_app.funnel import Funnel
 from stream_app.prediction_log import Kept, PredictionLog
 from stream_app.recent import KEEP, Recent
-from stream_app.series import MOST_ROWS, Series
+from stream_app.series import MOST_ROWS, RESOLUTION, Series
+from stream_app.series_file import SeriesFile
 from stream_app.watch import MOST_WAITING, Listener, Rates, Seen
 
 
-@given(calls=st.integers(0, 5 * MOST_ROWS))
-def test_a_series_shows_all_of_the_time_in_equal_steps_and_a_bounded_number_of_rows(calls: int) -> None:
+@settings(max_examples=10)
+@given(calls=st.integers(0, 10 * MOST_ROWS))
+def test_a_series_shows_all_of_the_time_in_a_bounded_number_of_rows_the_latest_in_full(calls: int) -> None:
     series = Series(["x"])
     for number in range(calls):
         series.add(number, {"x": number})
-    rows = series.rows()
-    assert len(rows) < MOST_ROWS
-    assert rows == [[at, at] for at in range(0, calls, series.step)][: len(rows)]
-    assert calls - len(rows) * series.step <= 0 or not calls
-    assert len(rows) >= min(calls, MOST_ROWS // 2)
+        assert len(series.rows) < MOST_ROWS
+    numbers = [row[0] for row in series.rows]
+    assert numbers == series.numbers
+    assert series.rows == [[at, at] for at in numbers]
+    assert numbers[-RESOLUTION:] == list(range(calls))[-RESOLUTION:]
+    # Thinning waits for MOST_ROWS, and knows the age of then: at most four times as far apart as it would be now.
+    for earlier, later in itertools.pairwise([0, *numbers]):
+        assert later - earlier <= max(1, 4 * (calls - earlier) / RESOLUTION)
+
+
+def test_a_series_of_years_stays_bounded() -> None:
+    series = Series(["x"])
+    for number in range(0, 10 * 365 * 86_400, 50_000):
+        series.append(number, [float(number), 1.0])
+        for second in range(1, 4):
+            series.append(number + second, [float(number + second), 1.0])
+    assert len(series.rows) < MOST_ROWS
+    assert series.numbers == sorted(set(series.numbers))
+
+
+ROWS = st.lists(st.tuples(st.floats(0, 2e9), st.dictionaries(st.sampled_from("wxyz"), st.none() | st.floats(-9, 9))))
+
+
+@given(rows=ROWS, cut=st.integers(0, 60), closes=st.lists(st.integers(0, 20)))
+def test_a_file_of_figures_has_after_a_restart_what_was_added_before(
+    tmp_path_factory: pytest.TempPathFactory, rows: Any, cut: int, closes: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("figures") / "figures.jsonl"
+    kept = SeriesFile(path, ["x"])
+    expected: list[dict[str, Any]] = []
+    for number, (at, figures) in enumerate(rows):
+        if number in closes:
+            kept = SeriesFile(path, ["x"])
+            expected += [{"at": expected[-1]["at"]}] if expected else []
+        kept.add(at, figures)
+        expected.append({"at": round(at, 3)} | {k: float(f"{v:.6g}") for k, v in figures.items() if v is not None})
+        assert told(kept.series) == expected
+    again = SeriesFile(path, ["y", "x"]).series
+    assert again.columns[:2] == ["y", "x"]
+    assert told(again) == expected + ([{"at": expected[-1]["at"]}] if expected else [])
+    if rows:
+        path.write_bytes(path.read_bytes()[: -1 - cut])  # torn: what comes before is there
+        torn = told(SeriesFile(path, ["x"]).series)[:-1]
+        assert torn == expected[: len(torn)]
+
+
+def test_figures_are_told_where_the_disk_takes_none_and_are_written_when_it_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "folder" / "figures.jsonl"
+    kept = SeriesFile(path, ["x"])
+    for number in range(3):
+        assert kept.add(number, {"x": 1.0}) == [number, 1.0]
+    assert caplog.text.count("figures over time cannot be written") == 1
+    path.parent.mkdir()
+    kept.add(3.0, {"x": 2.0})
+    assert len(told(SeriesFile(path, ["x"]).series)) == 4 + 1
+    path.write_bytes(b"x" * (17 << 20))
+    assert told(SeriesFile(path, ["x"]).series) == []
+    assert "figures over time begin anew" in caplog.text
+
+
+def told(series: Series) -> list[dict[str, Any]]:
+    """What is known at each time."""
+    names = ["at", *series.columns]
+    return [{name: value for name, value in zip(names, row, strict=False) if value is not None} for row in series.rows]
 
 
 def test_a_figure_that_is_new_gets_a_column_of_its_own_behind_the_others() -> None:
@@ -34,7 +99,7 @@ def test_a_figure_that_is_new_gets_a_column_of_its_own_behind_the_others() -> No
     series.add(0.0, {"x": 1.0})
     assert series.add(1.0, {"x": 2.0, "y": 3.0}) == [1.0, 2.0, 3.0]
     assert series.add(2.0, {"y": None}) == [2.0, None, None]
-    assert (series.columns, series.rows()[0]) == (["x", "y"], [0.0, 1.0])
+    assert (series.columns, series.rows[0]) == (["x", "y"], [0.0, 1.0])
 
 
 def test_rates_are_per_second_and_none_where_nothing_is_known_or_a_counter_began_anew() -> None:
@@ -105,6 +170,21 @@ def test_each_second_has_a_frame_whose_figures_are_those_of_the_status(tmp_path:
         assert seen["frame"]["latency_s"]["servable"]["p50"] > 0
         rows = wait_for(lambda: len(now := service.get("/watch").body["rows"]) >= 3 and now)
         assert [values[0] for values in rows] == sorted({values[0] for values in rows})
+        assert service.stop() == 0
+
+
+def test_figures_over_time_go_on_after_kill_9(tmp_path: Path) -> None:
+    service = Weir(tmp_path)
+    with closing(service):
+        service.start().post("/events", b"\n".join(synthetic(500)))
+        service.wait_learnt(500)
+        before = wait_for(lambda: (rows := service.get("/watch").body["rows"])[-1][1] is not None and rows)
+        service.kill()
+        service.start()
+        after = wait_for(lambda: len(rows := service.get("/watch").body["rows"]) > len(before) + 2 and rows)
+        assert after[: len(before)] == before
+        gap = next(row for row in after[len(before) :] if set(row[1:]) == {None})
+        assert before[-1][0] <= gap[0] < after[-1][0]
         assert service.stop() == 0
 
 

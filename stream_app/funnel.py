@@ -20,7 +20,7 @@ class Figures(msgspec.Struct, frozen=True):
     """What became of predictions, and of labels. None where this service cannot know: it is joined elsewhere."""
 
     predicted: int
-    """Predictions under an id, which are kept for a label, since the start."""
+    """Predictions under an id, which are kept for a label."""
     waiting: int | None
     in_time: int | None
     """Labels that met their prediction."""
@@ -36,29 +36,14 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Funnel:
-    """Counts since the start, and what the log of predictions holds. Written by `Serving`."""
+    """What the log of predictions has counted, and how long labels took since the start."""
 
     def __init__(self, log: PredictionLog) -> None:
         self._log = log
-        self._expired_before = log.counts.expired
         self.delays = Recent()
-        self.predicted = 0
-        self.in_time = 0
-        self.late = 0
-        self.duplicate = 0
-        self.orphan = 0
 
     def figures(self, joined: dict[str, int] | None) -> Figures:
         """As they are now. `joined` is what the join across machines counts, where labels go there; see `[join]`."""
-        labels = self._here() if joined is None else {name: joined.get(theirs) for name, theirs in _JOINED.items()}
-        return Figures(predicted=self.predicted, delay_s=self.delays.quantiles(), **labels)
-
-    def _here(self) -> dict[str, int | None]:
-        return {
-            "waiting": self._log.counts.waiting,
-            "in_time": self.in_time,
-            "late": self.late,
-            "expired": self._log.counts.expired - self._expired_before,
-            "duplicate": self.duplicate,
-            "orphan": self.orphan,
-        }
+        counts = msgspec.structs.asdict(self._log.counts)
+        labels = {name: counts[name] if joined is None else joined.get(theirs) for name, theirs in _JOINED.items()}
+        return Figures(predicted=counts["predicted"], delay_s=self.delays.quantiles(), **labels)

@@ -7,7 +7,9 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -31,7 +33,7 @@ FORGOTTEN_AT_ONCE = 4
 
 
 class Counts(msgspec.Struct, array_like=True):
-    """What the log holds, written together with every entry, so that opening it reads one value."""
+    """What the log holds, and what became of it so far, written with every entry: opening it reads one value."""
 
     oldest: int = 0
     next: int = 0
@@ -40,6 +42,16 @@ class Counts(msgspec.Struct, array_like=True):
     """Entries that a label is expected for."""
     expired: int = 0
     """Entries that were let go of without a label."""
+    predicted: int = 0
+    """Predictions of events with an id."""
+    in_time: int = 0
+    """Labels that met their prediction."""
+    late: int = 0
+    """Labels that came after their prediction had expired."""
+    duplicate: int = 0
+    """Labels of a prediction that had one."""
+    orphan: int = 0
+    """Labels of an id that is not known, or not any more."""
 
 
 class Sent(msgspec.Struct, array_like=True):
@@ -69,7 +81,7 @@ class PredictionLog:
         self._kept = kept
         counts = self._db.get(_COUNTS)
         self.counts = Counts() if counts is None else msgspec.msgpack.decode(counts, type=Counts)
-        self._written = self.counts
+        self._written = copy(self.counts)
         self._pending: dict[bytes, bytes | None] = {}
         self._run = secrets.token_hex(4)
         self._readers: list[Reader] = []
@@ -98,32 +110,34 @@ class PredictionLog:
 
         `is_unnamed`: the event had none, and was given a `new_id`; it may wait to be written with others.
         """
-        counts, waiting = self.counts, self.counts.waiting
+        counts = self.counts
         number = counts.next.to_bytes(8, "big")
         logged = Logged(event_id, payload, time.time(), counts.next, answered, is_unnamed=is_unnamed)
         value = msgspec.msgpack.encode(logged)
         if not is_unnamed:
             replaced = self._current(event_id)
-            waiting += 1 - (replaced is not None and replaced.waits)
+            counts.waiting += 1 - (replaced is not None and replaced.waits)
+            counts.predicted += 1
             self._pending[_BY_ID + event_id.encode()] = number
         self._pending[_BY_NUMBER + number] = value
-        self.counts = Counts(counts.oldest, counts.next + 1, counts.size_bytes + len(value), waiting, counts.expired)
+        counts.next += 1
+        counts.size_bytes += len(value)
         self._forget(logged.seen_at)
         if not is_unnamed or len(self._pending) >= 2 * WAITING:
             self.flush()
 
     def flush(self) -> bool:
         """Write what waits; whether that was possible. What could not be written is neither kept nor forgotten."""
-        if not self._pending:
+        if not self._pending and self.counts == self._written:
             return True
         is_written = self._db.write({**self._pending, _COUNTS: msgspec.msgpack.encode(self.counts)})
         self._pending = {}
         for reader in self._readers:
             reader.settle(is_written)
         if is_written:
-            self._written = self.counts
+            self._written = copy(self.counts)
         else:
-            self.counts, self._oldest_at = self._written, 0.0
+            self.counts, self._oldest_at = copy(self._written), 0.0
         return is_written
 
     def get(self, event_id: str) -> Logged | None:
@@ -147,17 +161,17 @@ class PredictionLog:
         """Its label has come and is in the stream: a second one is a duplicate. What is forgotten by then stays so."""
         key = _BY_NUMBER + logged.number.to_bytes(8, "big")
         before = self._get(key)
-        if before is None:
-            return
-        has_waited = logged.waits and self.is_current(logged)  # a later prediction under its id waits on
-        logged.label, logged.labelled_at = label, time.time()
-        value, counts = msgspec.msgpack.encode(logged), self.counts
-        self._pending[key] = value
-        self.counts = msgspec.structs.replace(
-            counts,
-            waiting=counts.waiting - has_waited,
-            size_bytes=counts.size_bytes + len(value) - len(before),
-        )
+        self.counts.in_time += 1
+        if before is not None:
+            self.counts.waiting -= logged.waits and self.is_current(logged)  # a later one under its id waits on
+            logged.label, logged.labelled_at = label, time.time()
+            value = self._pending[key] = msgspec.msgpack.encode(logged)
+            self.counts.size_bytes += len(value) - len(before)
+        self.flush()
+
+    def count(self, what: Literal["late", "duplicate", "orphan"]) -> None:
+        """Remember that a label came which is learnt nowhere."""
+        setattr(self.counts, what, getattr(self.counts, what) + 1)
         self.flush()
 
     def reader(self, name: str, wants: Callable[[Logged], bool]) -> "Reader":
@@ -215,16 +229,15 @@ class PredictionLog:
                 self._oldest_at = logged.seen_at
                 return
             self._pending[_BY_NUMBER + number] = None
-            after = msgspec.structs.replace(counts, oldest=counts.oldest + 1)
+            counts.oldest += 1
             if logged is not None and value is not None:
-                after.size_bytes -= len(value)
+                counts.size_bytes -= len(value)
                 for reader in self._readers:
                     self._pending |= reader.losing(logged)
                 if self.is_current(logged):
                     self._pending[_BY_ID + logged.id.encode()] = None
-                    after.waiting -= logged.waits
-                    after.expired += logged.waits
-            self.counts = after
+                    counts.waiting -= logged.waits
+                    counts.expired += logged.waits
 
 
 class Reader:

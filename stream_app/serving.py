@@ -175,7 +175,7 @@ class Serving:
         if logged is None:
             raise self._unknown(event_id)
         if logged.is_labelled or event_id in self._labelling:
-            self.funnel.duplicate += 1
+            self._log.count("duplicate")
             raise AlreadyLabelled(f"id: {event_id!r} has its label already")
         self._labelling.add(event_id)
         try:
@@ -184,7 +184,6 @@ class Serving:
         finally:
             self._labelling.remove(event_id)
         self.labels += 1
-        self.funnel.in_time += 1
         self.funnel.delays.add(time.time() - logged.seen_at)
         return given
 
@@ -198,9 +197,9 @@ class Serving:
 
     def _unknown(self, event_id: str) -> UnknownId:
         if self._log.is_late(event_id):
-            self.funnel.late += 1
+            self._log.count("late")
             return UnknownId(f"id: {event_id!r} was predicted too long ago (predictions.keep_s)")
-        self.funnel.orphan += 1
+        self._log.count("orphan")
         return UnknownId(f"id: no prediction of {event_id!r} is kept")
 
     def _live(self) -> LiveModel:
@@ -230,7 +229,6 @@ class Serving:
 
     def _keep(self, payload: bytes, event_id: str | None, answered: Answered) -> None:
         if event_id is not None:
-            self.funnel.predicted += 1
             self._log.put(event_id, payload, answered)
         elif self._names_all:
             self._log.put(self._log.new_id(), payload, answered, is_unnamed=True)

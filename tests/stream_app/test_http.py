@@ -400,7 +400,7 @@ async def test_of_a_list_that_is_refused_nothing_is_kept(settings_in):
         status, answer, _ = await asked(client, "POST", "/predict?explain=1", body)
         assert (status, answer["error"]["code"]) == (400, "not_possible")
         assert service.serving.past("a") is None
-        assert service.serving.funnel.predicted == 0
+        assert service.serving.funnel.figures(None).predicted == 0
 
 
 async def test_what_is_only_tried_counts_nowhere(settings_in):

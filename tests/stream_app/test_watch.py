@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from weir_process import Weir, closing, synthetic, wait_for
 
-from stream_app.funnel import Funnel
+from stream_app.funnel import Figures, Funnel
 from stream_app.prediction_log import Kept, PredictionLog
 from stream_app.recent import KEEP, Recent
 from stream_app.series import MOST_ROWS, RESOLUTION, Series
@@ -127,17 +128,28 @@ def test_a_listener_that_does_not_listen_is_dropped_and_holds_a_bounded_number_o
     assert (listener.is_dropped, listener.frames.qsize()) == (True, MOST_WAITING)
 
 
-def test_the_funnel_counts_since_the_start_and_what_expired_meanwhile(tmp_path: Path) -> None:
+def test_the_funnel_counts_over_restarts(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, Kept(3, 1e9))
-    for number in range(5):
+    for number in range(6):
         log.put(str(number), b"event")
+    log.put(log.new_id(), b"event", is_unnamed=True)
+    log.labelled(log.get("5") or pytest.fail("forgotten"), 1)
+    for what in ("late", "orphan", "duplicate", "orphan"):
+        log.count(what)
+    expected = Figures(
+        predicted=6, waiting=1, in_time=1, late=1, expired=4, duplicate=1, orphan=2,
+        delay_s={"p50": None, "p90": None, "p99": None},
+    )  # fmt: skip
+    assert Funnel(log).figures(None) == expected
+    assert expected.predicted == (expected.waiting or 0) + (expected.in_time or 0) + (expected.expired or 0)
+    copy = tmp_path.with_name(f"{tmp_path.name}-killed")
+    shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("LOCK"))
+    log.close()
+    log = PredictionLog(copy, Kept(3, 1e9))
     funnel = Funnel(log)
-    log.put("5", b"event")
-    funnel.in_time, funnel.orphan = 1, 2
+    assert funnel.figures(None) == expected
     funnel.delays.add(3.0)
-    figures = funnel.figures(None)
-    assert (figures.waiting, figures.expired, figures.in_time, figures.orphan) == (3, 1, 1, 2)
-    assert figures.delay_s["p99"] == 3.0
+    assert funnel.figures(None).delay_s["p99"] == 3.0
     elsewhere = funnel.figures({"joined": 7, "late_labels": 1, "expired_labels": 2, "waiting": 4})
     assert (elsewhere.in_time, elsewhere.late, elsewhere.orphan, elsewhere.waiting) == (7, 1, 2, 4)
     log.close()

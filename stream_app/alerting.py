@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from stream_app.alert_file import AlertFile
 from stream_app.alerts import RULES, Alert, Figures, Limits, Rule, judged
 from stream_app.beside import Beside
 from stream_app.settings import AlertSettings
@@ -35,11 +37,20 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Alerting:
-    """Written on the event loop. Begins anew with each process: what still holds then fires again."""
+    """Written on the event loop. What fired when the process before ended goes on firing until it is known not to hold.
+
+    Either way it is told once more: a kill may have been faster than the webhook.
+    """
 
     def __init__(
-        self, settings: AlertSettings, model: str, figures: Callable[[], Figures], webhook: Webhook | None
+        self,
+        settings: AlertSettings,
+        model: str,
+        figures: Callable[[], Figures],
+        webhook: Webhook | None,
+        path: Path,
     ) -> None:
+        """`path` is the file that says what fires."""
         self.changes: deque[Change] = deque(maxlen=MOST_CHANGES)
         """The latest ones, oldest first."""
         self._settings = settings
@@ -48,7 +59,11 @@ class Alerting:
         self._webhook = webhook
         self._rules = {rule.name: rule for rule in RULES if settings.rule(rule.name).on}
         self._limits = {name: _limits(rule, settings) for name, rule in self._rules.items()}
-        self._alerts = {name: Alert() for name in self._rules}
+        self._file = AlertFile(path)
+        told = self._file.read()
+        self._restored = {rule.name: told[rule.name] for rule in RULES if rule.name in told}
+        self._alerts = {name: self._restored.get(name, Alert()) for name in self._rules}
+        self._began_s = 0.0
         self._past: deque[Figures] = deque()
         self._looking = Beside(self._look_on)
 
@@ -84,13 +99,33 @@ class Alerting:
         now = self._figures()
         while len(self._past) > 1 and now.at_s - self._past[1].at_s >= self._settings.window_s:
             self._past.popleft()
-        then = self._past[0] if self._past else now
+        if not self._past:
+            self._began_s = now.at_s
         self._past.append(now)
-        for name, rule in self._rules.items():
-            before = self._alerts[name]
-            alert = self._alerts[name] = judged(before, rule.value(now, then), self._limits[name], now.at_s)
-            if (before.state == "firing") != (alert.state == "firing"):
-                self._tell(rule, before, alert, now.at_s)
+        then = self._past[0]
+        changed = [rule for rule in RULES if self._has_changed(rule, now, then)]
+        if changed:
+            self._file.write({name: self._alerts[name] for name in self.firing} | self._restored)
+
+    def _has_changed(self, rule: Rule, now: Figures, then: Figures) -> bool:
+        """Judge it, and tell where it has begun to fire, has cleared, or is heard of first in this process."""
+        before = self._alerts.get(rule.name, self._restored.get(rule.name, Alert()))
+        if rule.name in self._rules:
+            value = rule.value(now, then)
+            if rule.name in self._restored and self._is_early(value, now, then):
+                return False
+            alert = self._alerts[rule.name] = judged(before, value, self._limits[rule.name], now.at_s)
+        else:
+            alert = Alert()  # it was switched off while it fired
+        is_restored = self._restored.pop(rule.name, None) is not None
+        if is_restored or (before.state == "firing") != (alert.state == "firing"):
+            self._tell(rule, before, alert, now.at_s)
+            return True
+        return False
+
+    def _is_early(self, value: float | None, now: Figures, then: Figures) -> bool:
+        """Whether this process has not seen enough yet to say that a rule no longer holds."""
+        return then is now or (value is None and now.at_s - self._began_s < self._settings.window_s)
 
     async def _look_on(self) -> None:
         while True:
@@ -105,14 +140,14 @@ class Alerting:
 
     def _tell(self, rule: Rule, before: Alert, alert: Alert, now_s: float) -> None:
         is_firing = alert.state == "firing"
-        told = rule.summary.format(value=alert.value if is_firing else before.value)
+        told = rule.summary.format(value=alert.value if is_firing else before.value or 0.0)
         change = Change(
             status="firing" if is_firing else "resolved",
             rule=rule.name,
             model=self._model,
             summary=told if is_firing else f"no longer: {told}",
             value=alert.value,
-            threshold=self._limits[rule.name].threshold,
+            threshold=_limits(rule, self._settings).threshold,
             since=alert.since if is_firing else before.since,
             runbook=rule.runbook,
             at=now_s,

@@ -28,7 +28,7 @@ from stream_app.shadows import Shadows
 from stream_app.sources.batches import pieces
 from stream_app.sources.source import Position, PositionLost, Records, SourceAway
 from stream_app.standing import Standing
-from stream_app.state_folder import FIGURES, StateFolder
+from stream_app.state_folder import ALERTS, FIGURES, StateFolder
 from stream_app.succession import Succession
 from stream_app.watch import Watch
 
@@ -93,7 +93,8 @@ class Service(Standing):
         self.serving.hook = wiring.build_predict_hook(settings, self.monitor.errors)
         self.report = LatestReport(self.trainer)
         webhook = wiring.build_webhook(settings, self.monitor.errors)
-        self.alerting = Alerting(settings.alerts, settings.model.name, lambda: figures_of(self), webhook)
+        fired = self._state.path / ALERTS
+        self.alerting = Alerting(settings.alerts, settings.model.name, lambda: figures_of(self), webhook, fired)
         self.requests_under_way = 0
         self.streams_open = 0
         self._is_running = False

@@ -1,5 +1,5 @@
 """The state folder: what belongs to one service on one machine. Dead letters, predictions, order journal,
-figures over time."""
+figures over time, alerts that fire."""
 
 import os
 from contextlib import ExitStack
@@ -16,6 +16,7 @@ from stream_app.sources.source import SourceHeld
 JOURNAL = "order.journal"
 PREDICTIONS = "predictions"
 FIGURES = "figures.jsonl"
+ALERTS = "alerts.json"
 
 
 class StateFolder:

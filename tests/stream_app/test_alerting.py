@@ -12,7 +12,8 @@ from receiver import PATH, Receiver
 from weir_process import Weir, append, closing, synthetic, wait_for
 
 from stream_app import config
-from stream_app.alerts import RULES
+from stream_app.alert_file import AlertFile
+from stream_app.alerts import RULES, Alert
 from stream_app.service import Service
 from stream_app.settings import ConfigError
 
@@ -155,6 +156,62 @@ async def test_records_that_are_not_learnt_fire_and_clear_when_they_are(settings
     assert [change.status for change in service.alerting.changes] == ["firing", "resolved"]
     assert f"alert {rule} fires" in caplog.text
     assert f"alert {rule} has cleared" in caplog.text
+
+
+def test_what_fires_at_a_kill_is_told_again_and_what_no_longer_holds_is_resolved(tmp_path, monkeypatch):
+    both = alerts("labels_zero", 2.0) | {"predictions_zero": {"threshold": 0.5, "for_s": 0.0}}
+    with Receiver() as receiver:
+        monkeypatch.setenv("WEIR_ALERTS_WEBHOOK", receiver.url)
+        service = Weir(tmp_path, alerts=both)
+        with closing(service):
+            service.start().post("/events", synthetic(1)[0])
+            service.post("/predict", synthetic(1)[0])
+            wait_for(lambda: receiver.of("labels_zero") == receiver.of("predictions_zero") == ["firing"])
+            since = {row["name"]: row["since"] for row in service.get("/alerts").body["rules"]}
+            service.checkpoint()  # or what is learnt again would count as a label
+            service.kill()
+            service.configure(alerts=both | {"window_s": 1000.0})
+            service.start()
+            assert set(service.get("/alerts").body["firing"]) == {"labels_zero", "predictions_zero"}, "not known yet"
+            service.post("/predict", synthetic(1)[0])
+            wait_for(lambda: receiver.of("predictions_zero")[:2] == ["firing", "resolved"])
+            assert receiver.of("labels_zero") == ["firing"]
+            assert service.get("/alerts").body["firing"][:1] == ["labels_zero"]
+            service.kill()
+            service.configure(alerts=OFF)
+            service.start()
+            wait_for(lambda: receiver.of("labels_zero") == ["firing", "resolved"])
+            cleared = next(message for message in receiver.got[::-1] if message["rule"] == "labels_zero")
+            assert cleared["since"] == since["labels_zero"]
+            assert service.get("/alerts").body["firing"] == []
+            assert service.stop() == 0
+
+
+def test_what_still_holds_after_a_kill_is_told_once_more_with_its_beginning(tmp_path, monkeypatch):
+    with watched(tmp_path, monkeypatch, "loss_above_baseline", 0.0, progressive={"window": 100}) as (service, receiver):
+        service.start().post("/events", b"\n".join(synthetic(2_000)))
+        service.post("/events", b"\n".join(synthetic(200, first=2_000, is_flipped=True)))
+        has_fired(service, receiver, "loss_above_baseline")
+        service.wait_learnt(2_200)
+        service.checkpoint()
+        service.kill()
+        service.start()
+        wait_for(lambda: receiver.of("loss_above_baseline") == ["firing", "firing"])
+        assert receiver.got[1]["since"] == receiver.got[0]["since"]
+        assert service.stop() == 0
+
+
+def test_a_file_of_alerts_that_cannot_be_read_or_written_is_said_and_ends_nothing(tmp_path, caplog):
+    file = AlertFile(tmp_path / "folder" / "alerts.json")
+    assert file.read() == {}
+    file.write({"freshness": Alert("firing", 2.0, 1.0)})
+    assert "cannot be written" in caplog.text
+    (tmp_path / "folder").mkdir()
+    file.write({"freshness": Alert("firing", 2.0, 1.0)})
+    assert file.read() == {"freshness": Alert("firing", 2.0, 1.0)}
+    (tmp_path / "folder" / "alerts.json").write_bytes(b'{"freshness": 3}')
+    assert file.read() == {}
+    assert "which alerts fired before is not known" in caplog.text
 
 
 async def test_a_shift_of_importance_fires_and_clears(settings_in):

@@ -1,0 +1,40 @@
+"""Which alerts fire, in a file: who was told of one is told after a restart whether it still does."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from checkpoints.durable import read_bounded
+from stream_app.alerts import Alert
+
+log = logging.getLogger(__name__)
+
+_MOST_BYTES = 1 << 20
+
+
+class AlertFile:
+    """Read once, before it is written. One writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, Alert]:
+        """Those that fired when it was written, by rule; none where there is no such file, or it cannot be read."""
+        try:
+            return msgspec.json.decode(read_bounded(self._path, _MOST_BYTES), type=dict[str, Alert])
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            log.warning("which alerts fired before is not known: %s: %s", self._path, error)
+            return {}
+
+    def write(self, firing: Mapping[str, Alert]) -> None:
+        """These fire; survives kill -9. Where that cannot be written, the log says so, and nothing else happens."""
+        new = self._path.with_suffix(".new")
+        try:
+            new.write_bytes(msgspec.json.encode(firing))
+            new.replace(self._path)
+        except OSError as error:
+            log.error("which alerts fire cannot be written to %s: %s", self._path, error)

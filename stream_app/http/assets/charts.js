@@ -4,6 +4,8 @@ import { byId, element, seconds } from "./format.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const made = [];
+// Seconds that charts over time go back from their newest row.
+let span = Infinity;
 
 const lines = (specs) =>
   specs.map(({ label, color, dash, scale, points }) => ({
@@ -56,19 +58,45 @@ function plot(id, options, data) {
   return chart;
 }
 
+const shownTimes = (_, first, last) => {
+  if (first === null) return [first, last];
+  return first < last ? [Math.max(first, last - span), last] : [first - 1, last + 1];
+};
+
 // With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
 export function overTime(id, specs, { second, hooks, isLog } = {}) {
   const axes = [axis({ values: times }), axis({ size: 62, values: isLog ? ages : figures })];
   if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
   const options = {
     keyed: specs,
-    series: [{}, ...lines(specs)],
+    series: [{}, ...lines(specs).map((line) => ({ ...line, spanGaps: false }))],
     axes,
-    scales: { x: { time: true }, y: isLog ? { distr: 3 } : {} },
+    scales: { x: { time: true, range: shownTimes }, y: isLog ? { distr: 3 } : {} },
     cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
-    hooks: hooks ?? {},
+    hooks: { ...hooks, setSelect: [(chart) => (chart.isZoomed ||= chart.select.width > 0)] },
   };
-  return plot(id, options, [[], ...specs.map(() => [])]);
+  const chart = plot(id, options, [[], ...specs.map(() => [])]);
+  chart.over.addEventListener("dblclick", () => overTimeAnew());
+  return chart;
+}
+
+// New rows; who has zoomed in sees what they zoomed in on.
+export function extend(chart, data) {
+  chart.setData(data, !chart.isZoomed);
+  if (chart.isZoomed) chart.redraw();
+}
+
+function overTimeAnew() {
+  for (const chart of made) {
+    chart.isZoomed = false;
+    chart.setData(chart.data);
+  }
+}
+
+// All charts over time show so many seconds back from now.
+export function goBack(seconds) {
+  span = seconds;
+  overTimeAnew();
 }
 
 export function curve(id, specs, x, y) {

@@ -1,6 +1,6 @@
 // The page: what is live, drawn from one frame a second; the rest is asked for when it may have changed.
 
-import { drop, overTime, repaint } from "./charts.js";
+import { drop, extend, goBack, overTime, repaint } from "./charts.js";
 import { checkpoints, placeTimeline } from "./checkpoints.js";
 import { deadLetters } from "./dead_letters.js";
 import { bars, byId, count, element, fixed, num, number, percent, redraw, row, say, seconds, tiles } from "./format.js";
@@ -29,13 +29,13 @@ function draw() {
   const extra = columns.filter((name) => name.startsWith("shadow "));
   if (shadows !== extra.join() || !charts.loss) build(extra);
   const at = data[0];
-  const show = (chart, names) => chart.setData([at, ...names.map(column)]);
+  const show = (chart, names) => extend(chart, [at, ...names.map(column)]);
   const positive = (name) => (name === "lag" ? column(name) : column(name).map((value) => value && Math.max(value, 1e-5)));
-  const showLog = (chart, names) => chart.setData([at, ...names.map(positive)]);
+  const showLog = (chart, names) => extend(chart, [at, ...names.map(positive)]);
   // What checkpoints know of the time before this process began.
   const past = checkpoints.past(at[0] ?? Infinity);
   const names = ["loss", "loss_window", "loss_fading", "baseline", "baseline_window", ...extra];
-  charts.loss.setData([
+  extend(charts.loss, [
     [...past.map(([then]) => then), ...at],
     ...names.map((name, index) => [...past.map(([, loss]) => (index ? null : loss)), ...column(name)]),
   ]);
@@ -222,6 +222,15 @@ theme.addEventListener("click", () => {
   const name = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
   localStorage.setItem("weir-theme", name);
   dress(name);
+});
+const span = byId("span");
+span.value = localStorage.getItem("weir-span") ?? "";
+if (span.selectedIndex < 0) span.value = "";
+const goThere = () => goBack(Number(span.value) || Infinity);
+goThere();
+span.addEventListener("change", () => {
+  localStorage.setItem("weir-span", span.value);
+  goThere();
 });
 for (const button of document.querySelectorAll("[data-close]")) button.addEventListener("click", () => button.closest("dialog").close());
 

@@ -1,6 +1,6 @@
 // What the model is worth: money by cell, against always saying yes or no.
 
-import { overTime } from "./charts.js";
+import { extend, overTime } from "./charts.js";
 import { byId, count, fixed, money, num, redraw, row, say, tiles } from "./format.js";
 import { offered } from "./service.js";
 
@@ -35,7 +35,7 @@ async function refresh(isSet) {
 }
 
 function draw(at, values) {
-  if (chart && !byId("value-panel").hidden) chart.setData([at, values]);
+  if (chart && !byId("value-panel").hidden) extend(chart, [at, values]);
 }
 
 const tile = (status) =>

@@ -1,0 +1,86 @@
+"""Charts over time, in a real Chromium: how far back they go, what a restart leaves of them, and zooming in."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from browser import Watched, chromium
+from playwright.sync_api import Browser, Locator, expect
+from test_page import DEADLINE_MS
+from weir_process import Weir, closing, synthetic, wait_for
+
+DAY_S = 86_400
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
+    """It was away for days, and has taken two checkpoints some seconds apart since."""
+    service = Weir(tmp_path_factory.mktemp("page"), checkpoints={"every_s": 1_000})
+    with closing(service):
+        service.start().post("/events", b"\n".join(synthetic(500)))
+        service.wait_learnt(500)
+        service.stop()
+        figures = service.state / "figures.jsonl"
+        then = [json.dumps([number, time.time() - 3 * DAY_S + number, 0.5]) for number in range(5)]
+        figures.write_text("\n".join(['{"columns": ["loss"]}', *then, ""]))
+        service.start()
+        began = wait_for(lambda: service.get("/watch").body["rows"][-1][0])
+        for moment in (began + 2, began + 7):
+            wait_for(lambda moment=moment: service.get("/watch").body["rows"][-1][0] > moment)
+            service.post("/events", synthetic(1, first=int(moment))[0])
+            service.checkpoint()
+        yield service
+        assert service.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
+
+
+def marks(watched: Watched) -> list[float]:
+    """Where checkpoints are marked on the time axis of the loss, in pixels."""
+    return [float(mark.evaluate("mark => mark.style.left").removesuffix("px")) for mark in pins(watched).all()]
+
+
+def pins(watched: Watched) -> Locator:
+    return watched.page.locator("#timeline button")
+
+
+def test_charts_go_back_as_far_as_they_are_told_to(browser: Browser, service: Weir) -> None:
+    watched = Watched(browser, service)
+    show = watched.page.get_by_label("Charts show")
+    expect(show).to_have_value("")
+    expect(pins(watched)).to_have_count(3)
+    at = marks(watched)
+    assert at[-1] - at[0] <= 2, "seconds of three days"
+    show.select_option("5 minutes")
+    expect(pins(watched)).to_have_count(3)
+    wait_for(lambda: (now := marks(watched))[-1] - now[-2] > 5)
+    watched.page.reload()
+    expect(show).to_have_value("300")
+    expect(pins(watched)).to_have_count(3, timeout=DEADLINE_MS)
+    wait_for(lambda: (now := marks(watched))[-1] - now[-2] > 5)
+    watched.close()
+
+
+def test_who_zooms_in_stays_there_while_figures_come_and_comes_back_by_a_double_click(
+    browser: Browser, service: Weir
+) -> None:
+    watched = Watched(browser, service)
+    watched.page.get_by_label("Charts show").select_option("5 minutes")
+    box = watched.page.locator("#loss .u-over").bounding_box()
+    assert box is not None
+    watched.page.mouse.move(box["x"] + 5, box["y"] + 20)
+    watched.page.mouse.down()
+    watched.page.mouse.move(box["x"] + box["width"] / 10, box["y"] + 30, steps=5)
+    watched.page.mouse.up()
+    expect(pins(watched)).to_have_count(0)
+    seen = service.get("/watch").body["rows"][-1][0]
+    wait_for(lambda: service.get("/watch").body["rows"][-1][0] > seen + 3)
+    expect(pins(watched)).to_have_count(0)
+    watched.page.mouse.dblclick(box["x"] + 50, box["y"] + 20)
+    expect(pins(watched)).not_to_have_count(0)
+    watched.close()

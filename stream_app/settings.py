@@ -142,6 +142,8 @@ class HttpSettings(_Section, frozen=True):
 
     host: str = "127.0.0.1"
     port: int = 8080
+    hosts: list[str] = []
+    """Names by which it is asked, beside localhost and addresses; with a token any will do."""
     max_body_bytes: int = 8 << 20
     max_waiting: int = 256
     token: str | None = None

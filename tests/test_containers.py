@@ -30,7 +30,7 @@ from jsonschema import Draft202012Validator
 from packaging.specifiers import SpecifierSet
 
 from stream_app.cli import cli
-from stream_app.http.app import check_exposure
+from stream_app.http.exposure import check_exposure
 from stream_app.http.openapi import document
 from stream_app.sources.kafka_topic import KafkaOptions, KafkaTopic
 from tools.kafka import VERSION

@@ -18,8 +18,8 @@ from stream_app import config as configuration
 from stream_app import join_topics, wiring
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.history import check_live
-from stream_app.http.app import check_exposure
 from stream_app.http.client import Client, ClientError, NotRunning
+from stream_app.http.exposure import check_exposure
 from stream_app.sanity import SanitySet
 from stream_app.settings import ConfigError, Settings
 from stream_app.sources.source import SourceError

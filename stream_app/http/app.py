@@ -1,6 +1,5 @@
 """The HTTP application: routes put together, and what holds for all of them: token, limits, errors."""
 
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -22,6 +21,7 @@ from stream_app.http import (
     value,
     watch,
 )
+from stream_app.http.exposure import check_exposure, check_host, check_origin
 from stream_app.http.replies import SERVICE, Overloaded, check_token, error_reply, is_tried, of_error
 from stream_app.monitor import Monitor
 from stream_app.service import Service
@@ -42,15 +42,6 @@ def build_app(service: Service) -> web.Application:
         app.add_routes(subject.routes())
     page.load(app)
     return app
-
-
-def check_exposure(http: HttpSettings) -> None:
-    """Raises ConfigError for a host that others can reach, if no token is set."""
-    if http.token is None and not _is_loopback(http.host):
-        raise ConfigError(
-            f"http.host: {http.host!r} can be reached from other machines: set WEIR_HTTP_TOKEN (or "
-            "WEIR_HTTP_TOKEN_FILE), or listen on 127.0.0.1"
-        )
 
 
 async def listen(app: web.Application, http: HttpSettings) -> tuple[web.ServerRunner, int]:
@@ -97,9 +88,10 @@ def _guard(service: Service) -> Middleware:
         try:
             if service.requests_under_way > http.max_waiting and not request.path.startswith("/health/"):
                 raise Overloaded(f"{http.max_waiting} requests are under way (http.max_waiting): try again later")
+            check_host(request, http)
             if request.method == "POST":
                 service.monitor.requests += not is_tried(request)
-                _check_origin(request)
+                check_origin(request)
                 if not _is_predict(request):
                     check_token(request, http.token)
             return await handler(request)
@@ -138,19 +130,3 @@ def _is_predict(request: web.Request) -> bool:
     """Whether it only asks for predictions. A tag may have any name, `predict` too."""
     path = request.rel_url.raw_path
     return path == "/predict" or (path.startswith(("/model/", "/tag/")) and path.endswith("/predict"))
-
-
-def _check_origin(request: web.Request) -> None:
-    """A page of another site must not change this service through the browser of somebody who can reach it."""
-    origin = request.headers.get("Origin")
-    if origin is not None and origin.partition("://")[2] != request.host:
-        raise web.HTTPForbidden(text=f"requests from pages of {origin} are not taken")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

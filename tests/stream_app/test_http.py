@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from stream_app.http.app import build_app, check_exposure, listen
+from stream_app.http.app import build_app, listen
+from stream_app.http.exposure import check_exposure
 from stream_app.http.openapi import document
 from stream_app.service import Service
 
@@ -248,7 +249,7 @@ async def test_too_large_a_body_or_event_is_a_413(settings_in):
 async def test_more_requests_than_may_wait_are_answered_429(settings_in):
     async with serving(settings_in(http={"max_waiting": 1})) as (_, client):
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(client))
-        writer.write(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        writer.write(b"POST /events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
         while (await asked(client, "GET", "/status"))[0] != 429:  # noqa: ASYNC110 until the upload has begun
             await asyncio.sleep(0.01)
         status, answer, headers = await asked(client, "GET", "/status")
@@ -277,6 +278,25 @@ async def test_a_page_of_another_site_cannot_change_anything(settings_in):
         for path in ("/events", "/predict", "/rollback"):
             assert (await asked(client, "POST", path, EVENT, Origin="http://example.org"))[0] == 403
         assert (await asked(client, "POST", "/events", EVENT, Origin=own))[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:{port}", 200), ("localhost:{port}", 200), ("LOCALHOST", 200), ("weir.localhost:1", 200),
+        ("[::1]:{port}", 200), ("10.1.2.3", 200), ("proxy.example.org:443", 200), ("Proxy.Example.ORG", 200),
+        ("example.org:{port}", 403), ("127.0.0.1.example.org:{port}", 403), ("localhost.example.org", 403),
+    ],
+)  # fmt: skip
+async def test_a_name_that_leads_here_is_no_way_in_for_its_page(settings_in, host, status):
+    """DNS rebinding: the page of another site, whose name leads to this machine by now, is of the same origin."""
+    async with serving(settings_in(http={"port": 0, "hosts": ["proxy.example.org"]})) as (_, client):
+        host = host.format(port=port_of(client))
+        sent = {"Host": host, "Origin": f"http://{host}"}
+        assert (await asked(client, "POST", "/predict", EVENT, **sent))[0] == status
+        assert (await asked(client, "GET", "/status", **sent))[0] == status
+    async with serving(settings_in(http={"port": 0, "token": "a token"})) as (_, client):
+        assert (await asked(client, "GET", "/status", Host=host))[0] == 200
 
 
 async def test_what_a_stranger_predicts_is_not_remembered(settings_in):

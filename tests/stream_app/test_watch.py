@@ -206,10 +206,10 @@ async def test_ten_tabs_are_told_whatever_one_does_that_reads_nothing(tmp_path: 
         service.start()
         tabs = [await asyncio.open_connection("127.0.0.1", int(service.port)) for _ in range(10)]
         for _, writer in tabs:
-            writer.write(b"GET /watch/stream HTTP/1.1\r\nHost: weir\r\n\r\n")
+            writer.write(b"GET /watch/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         deaf = socket.create_connection(("127.0.0.1", int(service.port)))
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_024)
-        deaf.sendall(b"GET /watch/stream HTTP/1.1\r\nHost: weir\r\n\r\n")
+        deaf.sendall(b"GET /watch/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for reader, _ in tabs:
             frames = [line async for line in _frames(reader, 3)]
             assert [frame["status"]["model"] for frame in frames] == ["live@0:0"] * 3

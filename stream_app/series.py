@@ -25,9 +25,16 @@ class Series:
         """Of the same rows, the how-manieth call each was."""
 
     def add(self, at: float, figures: Mapping[str, float | None]) -> Row:
-        """The figures at a time, Unix seconds, as a row. Figures that are not there are None."""
+        """The figures at a time, Unix seconds, as a row. Figures that are not there are None.
+
+        Rows of a time yet to come go: the clock was set back.
+        """
+        at = round(at, 3)
+        while self.rows and (self.rows[-1][0] or 0.0) > at:
+            self.rows.pop()
+            self.numbers.pop()
         self.columns += [name for name in figures if name not in self.columns][: MOST_COLUMNS - len(self.columns)]
-        row = [round(at, 3), *[_short(figures.get(name)) for name in self.columns]]
+        row = [at, *[_short(figures.get(name)) for name in self.columns]]
         self.append(self.numbers[-1] + 1 if self.numbers else 0, row)
         return row
 

@@ -115,6 +115,8 @@ class Serving:
         self.predictions_by: Counter[tuple[str, str]] = Counter()
         """The same by who answered (`live`, `stored` or `tag`), and by tag."""
         self.labels = 0
+        self.unexplained = unexplained(trainer.parts.learner)
+        """Why predictions of this learner cannot be explained; None where they can."""
 
     def predict(self, body: bytes, asked: Asked) -> list[Prediction]:
         """The live model's answers, one per event of the body.
@@ -258,6 +260,15 @@ class Serving:
         if self.hook is not None:
             self.hook(payloads, answers)
         return answers
+
+
+def unexplained(learner: Learner) -> str | None:
+    """Why predictions of this learner cannot be explained; None where they can."""
+    try:
+        explanation(learner, Example(text=b"|"))
+    except LearnerError as error:
+        return str(error)
+    return None
 
 
 def explanation(learner: Learner, example: Example) -> Explanation:

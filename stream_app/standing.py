@@ -13,7 +13,6 @@ from stream_app.importance_watch import ImportanceWatch
 from stream_app.live_keeper import LiveKeeper
 from stream_app.loaded_models import LoadedModels
 from stream_app.monitor import Monitor
-from stream_app.progressive.scores import part
 from stream_app.rollout import Rollout
 from stream_app.serving import Serving
 from stream_app.settings import Settings
@@ -116,7 +115,7 @@ class Standing:
     def status(self) -> dict[str, object]:
         """What it is doing, in one object."""
         trainer = self.trainer
-        figures = part(self.report(), "total")
+        figures = trainer.parts.progressive.counts()
         return {
             "name": self.settings.model.name,
             "task": self.settings.model.task,
@@ -137,6 +136,7 @@ class Standing:
             "predictions": self.serving.predictions,
             "labels": self.serving.labels,
             "exact_resume": trainer.parts.learner.traits.exact_resume,
+            "unexplained": self.serving.unexplained,
             "alerts": self.alerting.firing,
             "tags": {served.tag: served.deployment.primary for served in self.deployments.all()},
             "importance": self.importance.status(),

@@ -197,6 +197,13 @@ class Progressive:
                 "window": {"size": self._window, "labelled": window.shape[1], **over},
             }
 
+    def counts(self) -> Figures:
+        """The part of `total` that needs no scores, for some microseconds: examples, weights and the average loss."""
+        totals = self._copy_of_totals()
+        with np.errstate(all="ignore"):
+            totals.fold(self._pending_rows())
+        return self._counts(totals)
+
     def _counts(self, totals: Totals) -> Figures:
         loss, labelled, unlabelled, label_sum = totals.sums.tolist()
         return {

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from weir_process import Weir
 
 CHROMIUM = shutil.which("chromium")
 PICTURES = Path(__file__).parents[2] / "build" / "page"
 """Where the tests leave screenshots for a person to look at."""
+
+DEADLINE_MS = 120_000
+"""For whatever is waited for: long enough for any machine, since no test says how fast the page is."""
+
+expect.set_options(timeout=DEADLINE_MS)
 
 _OPTIONS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -38,6 +43,7 @@ class Watched:
 
     def __init__(self, browser: Browser, service: Weir, width: int = 1280, **context: Any) -> None:
         self._context = browser.new_context(viewport={"width": width, "height": 900}, **context)
+        self._context.set_default_timeout(DEADLINE_MS)
         self.page: Page = self._context.new_page()
         self.wrong: list[str] = []
         self.asked: set[str] = set()

@@ -261,6 +261,18 @@ async def test_more_requests_than_may_wait_are_answered_429(settings_in):
             await asyncio.sleep(0.01)
 
 
+async def test_the_status_counts_what_is_learnt_however_old_the_report_is(settings_in, monkeypatch):
+    async with serving(settings_in()) as (service, client):
+        service.report()
+        monkeypatch.setattr(service.report, "_fresh_until", float("inf"))
+        assert (await asked(client, "POST", "/events", [EVENT] * 3))[0] == 202
+        await learnt(service)
+        _, status, _ = await asked(client, "GET", "/status")
+        assert (status["position"], status["examples"]) == ({"0": 3}, 3)
+        assert status["average_loss"] == service.trainer.parts.progressive.report()["total"]["average_loss"]
+        assert service.report()["total"]["examples"] == 0
+
+
 async def test_the_stream_sends_the_status(settings_in):
     async with serving(settings_in()) as (_, client), client.get("/progress/stream") as stream:
         line = await stream.content.readline()

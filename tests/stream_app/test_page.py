@@ -15,7 +15,6 @@ from playwright.sync_api import Browser, expect
 from weir_process import Weir, append, closing, synthetic, wait_for
 
 TOKEN = "a secret of the test"
-DEADLINE_MS = 60_000
 EVENTS = synthetic(3_000)
 POISON = b'{"id": "poison", "label": "<b>perhaps</b>", "features": {}}'
 EVENT = json.loads(EVENTS[0])["features"]
@@ -60,7 +59,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weir]:
 @pytest.fixture
 def watched(browser: Browser, service: Weir) -> Iterator[Watched]:
     opened = Watched(browser, service)
-    expect(opened.page.locator("#tiles")).to_contain_text(f"{service.status()['examples']:,}", timeout=DEADLINE_MS)
+    expect(opened.page.locator("#tiles")).to_contain_text(f"{service.status()['examples']:,}")
     yield opened
     opened.close()
 

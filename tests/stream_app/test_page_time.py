@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from browser import Watched, chromium
 from playwright.sync_api import Browser, Locator, expect
-from test_page import DEADLINE_MS
 from weir_process import Weir, closing, synthetic, wait_for
 
 DAY_S = 86_400
@@ -61,7 +60,7 @@ def test_charts_go_back_as_far_as_they_are_told_to(browser: Browser, service: We
     wait_for(lambda: (now := marks(watched))[-1] - now[-2] > 5)
     watched.page.reload()
     expect(show).to_have_value("300")
-    expect(pins(watched)).to_have_count(3, timeout=DEADLINE_MS)
+    expect(pins(watched)).to_have_count(3)
     wait_for(lambda: (now := marks(watched))[-1] - now[-2] > 5)
     watched.close()
 

@@ -75,6 +75,16 @@ def test_report_changes_nothing_and_is_json_without_nan(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("rows", [0, 1, 1_023, 1_024, 1_025, 3_000])
+def test_the_counts_alone_are_those_of_the_report(task, rows):
+    progressive = Progressive(task, window=100)
+    feed(progressive, stream(task, rows))
+    total = progressive.report()["total"]
+    assert progressive.counts() == {name: total[name] for name in progressive.counts()}
+    assert progressive.counts()["examples"] == rows
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_report_before_the_first_label_has_counts_and_no_figures(task):
     columns = stream(task, 10, unlabelled=1.1)
     total = feed(Progressive(task), columns).report()["total"]

@@ -114,7 +114,8 @@ def test_shadows_that_raise_or_hang_or_are_killed_hurt_nobody(tmp_path: Path, mo
 @pytest.mark.parametrize(("kind", "args"), [("vw", FTRL), ("river", RIVER)])
 def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(kind: str, args: str, tmp_path: Path) -> None:
     learners = {"other": {"kind": kind, "args": args, "begin": "start"}}
-    service, chance = Weir(tmp_path / "a", shadows={"learners": learners}), random.Random(7)
+    calm = {"patience_s": 600.0, "learners": learners}  # or one that a busy machine lets wait is killed too
+    service, chance = Weir(tmp_path / "a", shadows=calm), random.Random(7)
     with closing(service):
         service.start()
         for first in range(0, 8000, 2000):

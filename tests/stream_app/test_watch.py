@@ -21,7 +21,7 @@ from stream_app.series_file import SeriesFile
 from stream_app.watch import MOST_WAITING, Listener, Rates, Seen
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(calls=st.integers(0, 10 * MOST_ROWS))
 def test_a_series_shows_all_of_the_time_in_a_bounded_number_of_rows_the_latest_in_full(calls: int) -> None:
     series = Series(["x"])
@@ -62,6 +62,7 @@ def test_a_file_of_figures_has_after_a_restart_what_was_added_before(
             kept = SeriesFile(path, ["x"])
             expected += [{"at": expected[-1]["at"]}] if expected else []
         kept.add(at, figures)
+        expected = [row for row in expected if row["at"] <= round(at, 3)]  # the clock was set back
         expected.append({"at": round(at, 3)} | {k: float(f"{v:.6g}") for k, v in figures.items() if v is not None})
         assert told(kept.series) == expected
     again = SeriesFile(path, ["y", "x"]).series

@@ -58,20 +58,33 @@ function plot(id, options, data) {
   return chart;
 }
 
+const powersOfTen = (_, splits) => splits.map((value) => (Number.isInteger(Number(Math.log10(value).toFixed(6))) ? value : null));
+
+// Lines from `others` on may be as far off as the first ones are apart, and are cut beyond: one that is far worse would flatten all.
+export const rangeOfFirst = (others) => (chart, low, high) => {
+  if (low === null) return [0, 1];
+  const [from, to] = chart.series[0].idxs;
+  const seen = chart.data.slice(1, others).flatMap((line) => line.slice(from, to + 1)).filter((value) => value !== null && value !== undefined);
+  if (!seen.length) return uPlot.rangeNum(low, high, 0.1, true);
+  const [least, most] = seen.reduce(([less, more], value) => [Math.min(less, value), Math.max(more, value)], [Infinity, -Infinity]);
+  const room = most - least || Math.abs(most);
+  return uPlot.rangeNum(Math.max(low, least - room), Math.min(high, most + room), 0.1, true);
+};
+
 const shownTimes = (_, first, last) => {
   if (first === null) return [first, last];
   return first < last ? [Math.max(first, last - span), last] : [first - 1, last + 1];
 };
 
 // With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
-export function overTime(id, specs, { second, hooks, isLog } = {}) {
-  const axes = [axis({ values: times }), axis({ size: 62, values: isLog ? ages : figures })];
+export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
+  const axes = [axis({ values: times }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen } : { values: figures }) })];
   if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
   const options = {
     keyed: specs,
     series: [{}, ...lines(specs).map((line) => ({ ...line, spanGaps: false }))],
     axes,
-    scales: { x: { time: true, range: shownTimes }, y: isLog ? { distr: 3 } : {} },
+    scales: { x: { time: true, range: shownTimes }, y: isLog ? { distr: 3 } : { range } },
     cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
     hooks: { ...hooks, setSelect: [(chart) => (chart.isZoomed ||= chart.select.width > 0)] },
   };

@@ -1,6 +1,6 @@
 // Checkpoints and tags: a table, marks on the time axis of the loss, and what can be done with one.
 
-import { brief, byId, count, element, moment, num, number, redraw, row, say, time } from "./format.js";
+import { brief, byId, count, element, moment, num, number, percent, redraw, row, say, time } from "./format.js";
 import { get, offered, post } from "./service.js";
 
 let status = null;
@@ -23,7 +23,12 @@ async function refresh() {
 }
 
 function table(head, tags) {
-  const names = (id) => tags.filter((tag) => tag.primary === id).map((tag) => tag.tag);
+  const names = (id) =>
+    tags.flatMap(({ tag, primary, candidates, shadows }) => [
+      ...(primary === id ? [tag] : []),
+      ...candidates.filter((one) => one.model === id).map((one) => `${tag} (candidate, ${percent(one.weight)})`),
+      ...(shadows.includes(id) ? [`${tag} (shadow)`] : []),
+    ]);
   redraw(byId("checkpoints").tBodies[0], [listed, head, tags], () =>
     listed.map((one) =>
       row(

@@ -5,7 +5,18 @@ import { get, offered, Refused } from "./service.js";
 
 const TOP = 12;
 
-export async function features(checkpoint) {
+const unknown = (why) => {
+  bars(byId("features"), [], `Not known: ${why}.`);
+  bars(byId("movers"), [], "Not known.");
+  say("movers-says", "");
+};
+
+// `unexplained` is why this learner has no such thing.
+export async function features(checkpoint, unexplained) {
+  if (unexplained) {
+    unknown(unexplained);
+    return;
+  }
   if (!checkpoint) {
     bars(byId("features"), [], "No checkpoint yet.");
     bars(byId("movers"), [], "No checkpoint yet.");
@@ -18,20 +29,18 @@ export async function features(checkpoint) {
     found = (before && (await offered(`${path}&since=${before}`))) || (await get(path));
   } catch (error) {
     if (!(error instanceof Refused) || error.status >= 429) throw error;
-    bars(byId("features"), [], `Not known: ${error.message}.`);
-    bars(byId("movers"), [], "Not known.");
-    say("movers-says", "");
+    unknown(error.message);
     return;
   }
   bars(byId("features"), found.features.map((one) => [one.name, one.importance * Math.sign(one.weight || 1), `${number(one.importance)} (weight ${number(one.weight)})`]), "Nothing was learnt by name yet.");
-  say("features-says", `Of the newest checkpoint: how much each one moves the score, by |weight| × spread over ${count(found.examples)} sampled events. ${count(found.collisions)} share their weight with another.`);
+  say("features-says", `Of the newest checkpoint: how much each one moves the score, by |weight| × spread over ${count(found.examples)} sampled events. Orange: the weight is below zero. ${count(found.collisions)} share their weight with another.`);
   const movement = found.since;
   if (!movement) {
     say("movers-says", "");
     bars(byId("movers"), [], "There is no other checkpoint to compare with.");
     return;
   }
-  say("movers-says", `Since checkpoint ${before.slice(7, 19)}: the order of the fields agrees by ${fixed(movement.rank_correlation, 3)} (rank correlation).`);
+  say("movers-says", `Since checkpoint ${before.slice(7, 19)}: the order of the fields agrees by ${fixed(movement.rank_correlation, 3)} (rank correlation). Orange: it lost importance.`);
   bars(byId("movers"), movement.features.map((one) => [one.name, one.change, `${number(one.before)} → ${number(one.after)}`]), "Nothing moved.");
 }
 

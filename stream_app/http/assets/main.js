@@ -1,13 +1,13 @@
 // The page: what is live, drawn from one frame a second; the rest is asked for when it may have changed.
 
-import { drop, extend, goBack, overTime, repaint } from "./charts.js";
+import { drop, extend, goBack, overTime, rangeOfFirst, repaint } from "./charts.js";
 import { checkpoints, placeTimeline } from "./checkpoints.js";
 import { deadLetters } from "./dead_letters.js";
 import { bars, byId, count, element, fixed, num, number, percent, redraw, row, say, seconds, tiles } from "./format.js";
 import { features } from "./features.js";
 import { curves } from "./scores.js";
 import { follow, offered } from "./service.js";
-import "./try.js";
+import { explains } from "./try.js";
 import { value } from "./value.js";
 
 const MOST_ROWS = 4096;
@@ -56,7 +56,7 @@ function build(extra) {
     ...extra.map((label, index) => ({ label, color: COLORS[(index + 3) % COLORS.length], dash: [8, 2, 2, 2] })),
   ];
   charts = {
-    loss: overTime("loss", loss, { hooks: { draw: [placeTimeline] } }),
+    loss: overTime("loss", loss, { hooks: { draw: [placeTimeline] }, range: rangeOfFirst(loss.length - extra.length + 1) }),
     rates: overTime("rates", of(["events", "labels", "predictions", "dead letters"])),
     fresh: overTime("fresh", [...of(["servable p50", "servable p99", "event p50", "event p99"]), { label: "backlog", color: "--e", dash: [4, 3], scale: "records" }], { second: "records", isLog: true }),
     latency: overTime("latency", of(["p50", "p99"]), { isLog: true }),
@@ -86,13 +86,14 @@ function said(frame) {
     ["Checkpoint", status.checkpoint ? status.checkpoint.slice(7, 15) : "–", status.checkpoint ? `${seconds(status.checkpoint_age_s)} ago` : "none yet"],
     ...value.tile(status),
   ]);
-  say("loss-says", `Now: total ${number(at.loss)}, window ${number(at.loss_window)}, fading ${number(at.loss_fading)}; guessing ${number(at.baseline)}, over the window ${number(at.baseline_window)}.${frame.shadows.map((one) => ` Shadow ${one.name}: ${number(one.status?.figures.loss)}.`).join("")}`);
+  say("loss-says", `Now: total ${number(at.loss)}, window ${number(at.loss_window)}, fading ${number(at.loss_fading)}; guessing ${number(at.baseline)}, over the window ${number(at.baseline_window)}.${frame.shadows.map((one) => ` Shadow ${one.name}: ${number(one.status?.figures.loss)}${one.status?.figures.loss > charts.loss.scales.y.max ? ", above the chart" : ""}.`).join("")}`);
   say("rates-says", `Now: ${number(at.events_per_s)} events, ${number(at.labels_per_s)} labels, ${number(at.predictions_per_s)} predictions, ${number(at.dead_letters_per_s)} dead letters.`);
   say("fresh-says", `From append to servable: p50 ${seconds(latency.servable.p50)}, p99 ${seconds(latency.servable.p99)}; since the event itself: p50 ${seconds(latency.event_age.p50)}, p99 ${seconds(latency.event_age.p99)}. ${count(status.lag)} records wait.`);
   say("latency-says", `Of the latest: p50 ${seconds(latency.predict.p50)}, p90 ${seconds(latency.predict.p90)}, p99 ${seconds(latency.predict.p99)}.`);
   redraw(byId("stages").tBodies[0], latency, () =>
     Object.entries(latency).map(([stage, q]) => row(stage, num(seconds(q.p50)), num(seconds(q.p90)), num(seconds(q.p99)))),
   );
+  explains(status.unexplained);
   funnel(frame.funnel);
   baselines(figures);
   shadowTable(frame.shadows);
@@ -162,7 +163,7 @@ const askFor = ({ status, figures }) =>
   Promise.all([
     every("curves", null, 5, () => curves(figures)),
     every("checkpoints", `${status.checkpoint} ${JSON.stringify(status.tags)}`, 30, checkpoints.refresh),
-    every("features", status.checkpoint, 3600, () => features(status.checkpoint)),
+    every("features", status.checkpoint, 3600, () => features(status.checkpoint, status.unexplained)),
     every("dead letters", status.dead_letters, 3600, () => deadLetters(status.dead_letters)),
     every("value", Boolean(status.value), 5, () => value.refresh(Boolean(status.value))),
     every("alerts", JSON.stringify(status.alerts), 10, alerts),
@@ -180,7 +181,7 @@ async function alerts() {
 
 async function heard(frame) {
   if (isFetching) return;
-  if (isNew || frame.columns !== columns.length || data[0].length >= MOST_ROWS) {
+  if (isNew || frame.columns !== columns.length || frame.row[0] < data[0].at(-1) || data[0].length >= MOST_ROWS) {
     if (!(await fetched())) return;
   }
   if (!(frame.row[0] <= data[0].at(-1))) frame.row.forEach((figure, index) => data[index]?.push(figure));

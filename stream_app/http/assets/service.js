@@ -54,17 +54,8 @@ export async function offered(path) {
 
 export const post = (path, body) => getTrusted(path, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) });
 
-const tried = (event, query) => get(`/predict?${query}keep=0`, { method: "POST", body: event });
-
-// The answer, explained where this learner can be; `unexplained` says why not.
-export async function predict(event) {
-  try {
-    return await tried(event, "explain=1&");
-  } catch (error) {
-    if (error.code !== "not_possible") throw error;
-    return { ...(await tried(event, "")), unexplained: error.message };
-  }
-}
+// The answer, explained where this learner can be.
+export const predict = (event, isExplained) => get(`/predict?${isExplained ? "explain=1&" : ""}keep=0`, { method: "POST", body: event });
 
 function askedForToken() {
   const dialog = byId("token");

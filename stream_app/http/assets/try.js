@@ -5,6 +5,10 @@ import { getTrusted, predict, Refused } from "./service.js";
 
 const event = byId("try-event");
 let baseline = null;
+let unexplained = null;
+
+// Why answers of this learner are not explained; null where they are.
+export const explains = (why) => (unexplained = why);
 
 byId("try").addEventListener("submit", (submitted) => {
   submitted.preventDefault();
@@ -36,7 +40,7 @@ function pretty(text) {
 
 async function ask(text) {
   try {
-    const answer = await predict(text.replace(/^[\r\n]+|[\r\n]+$/g, ""));
+    const answer = await predict(text.replace(/^[\r\n]+|[\r\n]+$/g, ""), !unexplained);
     if (answer.model === undefined) throw new Refused(400, { message: "One event at a time, please." });
     baseline ??= answer;
     show(text, answer);
@@ -58,7 +62,7 @@ function show(text, answer) {
   const names = new Set(fields.map((one) => one.field));
   const rows = [
     ...fields.map((one) => [one.field, one.contribution]),
-    ...[...values.keys()].filter((name) => !names.has(name)).map((name) => [name, answer.unexplained ? null : 0]),
+    ...[...values.keys()].filter((name) => !names.has(name)).map((name) => [name, unexplained ? null : 0]),
   ];
   byId("try-fields").hidden = !rows.length;
   byId("try-fields").tBodies[0].replaceChildren(
@@ -76,7 +80,7 @@ function show(text, answer) {
   );
   const { reasons } = answer;
   const list = (some) => some.map((one) => `${one.field} (${fixed(one.contribution, 3)})`).join(", ") || "nothing";
-  say("try-reasons", answer.unexplained ? `Not explained: ${answer.unexplained}.` : reasons ? `For: ${list(reasons.for)}. Against: ${list(reasons.against)}.` : "");
+  say("try-reasons", unexplained ? `Not explained: ${unexplained}.` : reasons ? `For: ${list(reasons.for)}. Against: ${list(reasons.against)}.` : "");
 }
 
 // The features of a JSON event by the names that contributions have: namespace^name, or name.

@@ -69,7 +69,7 @@ def test_who_else_answers_for_a_tag_stands_beside_its_checkpoint(browser: Browse
 
 def test_a_shadow_that_is_far_worse_leaves_the_others_to_be_told_apart(browser: Browser, tmp_path: Path) -> None:
     bad = "--loss_function logistic --link logistic --sgd -l 5000"
-    service = Weir(tmp_path, shadows={"learners": {"bad": {"args": bad}}})
+    service = Weir(tmp_path, shadows={"learners": {"bad": {"args": bad, "begin": "start"}}})
     with closing(service):
         service.start().post("/events", b"\n".join(synthetic(1_000)))
         service.wait_learnt(1_000)

@@ -28,7 +28,7 @@ def test_the_tour_runs_as_it_stands(tmp_path):
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
     run = subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", "trap 'jobs -p | xargs -r kill' EXIT\n" + script + "\nwait\n"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     assert "Traceback" not in run.stderr

@@ -143,7 +143,7 @@ async def test_records_that_are_not_learnt_fire_and_clear_when_they_are(settings
     service = Service(settings_in(alerts=alerts(rule, threshold, window_s=0.5)))
     service.alerting.look()
     await service.source.append(synthetic(100))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while service.alerting.firing != [rule]:
             service.alerting.look()
             await asyncio.sleep(0.02)
@@ -241,7 +241,7 @@ async def test_figures_that_cannot_be_had_end_neither_the_rules_nor_the_service(
 
     monkeypatch.setattr(service.alerting, "_figures", broken)
     service.alerting.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         while caplog.text.count("no figure") < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await service.close()

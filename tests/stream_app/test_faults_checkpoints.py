@@ -178,13 +178,18 @@ async def test_partitions_that_stay_empty_change_nothing(tmp_path: Path) -> None
     assert service.deciding() == single.deciding()
 
 
+def is_caught_writing(service: Weir) -> bool:
+    """Looked for without a pause for a while: what is being written is there for a millisecond."""
+    return any(any((service.checkpoints / "tmp").glob("*/*")) for _ in range(1_000))
+
+
 async def test_a_kill_in_the_middle_of_writing_a_checkpoint_leaves_the_one_before(tmp_path: Path) -> None:
     service = Weir(tmp_path, checkpoints={"every_events": 200}, source={"batch": 50})
     await append(service.log, synthetic(30_000))
     with closing(service):
         for _ in range(3):
             service.start()
-            wait_for(lambda: any((service.checkpoints / "tmp").glob("*/*")), timeout_s=10)
+            wait_for(lambda: is_caught_writing(service))
             service.kill()
             assert service.command("checkpoints", "verify", "--all").code == 0
         assert service.start().wait_learnt(30_000)["examples"] == 30_000

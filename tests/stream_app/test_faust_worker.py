@@ -68,7 +68,7 @@ async def test_killed_twice_it_learns_every_label_once_with_the_features_of_its_
             wait_for(lambda least=least: service.status()["examples"] >= least)
             service.kill()
             service.start()
-        wait_for(lambda: service.status()["examples"] >= MANY)
+        wait_for(lambda: service.status()["examples"] >= MANY, timeout_s=900)
         status = service.wait_joined(waiting=0, waiting_labels=0)
         assert service.stop() == 0
     assert (status["examples"], status["dead_letters"]) == (MANY, 0)

@@ -75,7 +75,7 @@ def test_killed_at_random_moments_a_backfill_ends_in_the_bytes_of_one_never_kill
     chance, kills = random.Random(kind), 0
     while killed_after_a_checkpoint(killed, files.paths, chance) and kills < 4:
         kills += 1
-    assert kills, "it had ended before it could be killed"
+    assert kills >= 3, "it had ended before it could be killed"
     assert train(killed, *files.paths, "--resume") == figures
     assert killed.deciding() == never.deciding()
     assert figures["dead_letters"] == 41

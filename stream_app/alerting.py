@@ -58,7 +58,6 @@ class Alerting:
         self._figures = figures
         self._webhook = webhook
         self._rules = {rule.name: rule for rule in RULES if settings.rule(rule.name).on}
-        self._limits = {name: _limits(rule, settings) for name, rule in self._rules.items()}
         self._file = AlertFile(path)
         told = self._file.read()
         self._restored = {rule.name: told[rule.name] for rule in RULES if rule.name in told}
@@ -103,18 +102,18 @@ class Alerting:
             self._began_s = now.at_s
         self._past.append(now)
         then = self._past[0]
-        changed = [rule for rule in RULES if self._has_changed(rule, now, then)]
-        if changed:
+        told = [rule for rule in RULES if self._judge(rule, now, then)]
+        if told:
             self._file.write({name: self._alerts[name] for name in self.firing} | self._restored)
 
-    def _has_changed(self, rule: Rule, now: Figures, then: Figures) -> bool:
-        """Judge it, and tell where it has begun to fire, has cleared, or is heard of first in this process."""
+    def _judge(self, rule: Rule, now: Figures, then: Figures) -> bool:
+        """Tell where it has begun to fire, has cleared, or is heard of first in this process; whether that was so."""
         before = self._alerts.get(rule.name, self._restored.get(rule.name, Alert()))
         if rule.name in self._rules:
             value = rule.value(now, then)
             if rule.name in self._restored and self._is_early(value, now, then):
                 return False
-            alert = self._alerts[rule.name] = judged(before, value, self._limits[rule.name], now.at_s)
+            alert = self._alerts[rule.name] = judged(before, value, _limits(rule, self._settings), now.at_s)
         else:
             alert = Alert()  # it was switched off while it fired
         is_restored = self._restored.pop(rule.name, None) is not None

@@ -13,7 +13,7 @@ Row = list[float | None]
 class Series:
     """Rows of figures, one a call: of the last minutes all of them, of earlier times fewer and fewer.
 
-    Where MOST_ROWS are there, they are thinned to the RESOLUTION of their age, which leaves some 2,500 of ten years. A
+    Where MOST_ROWS are there, they are thinned to the RESOLUTION of their age, which leaves some 2,400 of ten years. A
     figure that is new gets a column of its own, behind the others; older rows are shorter.
     """
 

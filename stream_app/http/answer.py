@@ -14,7 +14,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
 class Answer(web.StreamResponse):
     """JSON of status 200, where it `may_be_sent_at_once`. Nothing can be added to its headers.
 
-    aiohttp's general response, which may have any headers, compression and chunks, takes three times as long.
+    aiohttp's general response, which may have any headers, compression and chunks, took a fifth of a prediction.
     """
 
     def __init__(self, body: bytes) -> None:

@@ -40,13 +40,7 @@ def check_origin(request: web.Request) -> None:
 @functools.lru_cache(maxsize=64)
 def _is_own(host: str) -> bool:
     name = _name(host)
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return name == "localhost" or name.endswith(".localhost") or _address(name) is not None
 
 
 def _name(host: str) -> str:
@@ -60,9 +54,12 @@ def _name(host: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return None

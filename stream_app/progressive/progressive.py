@@ -162,8 +162,7 @@ class Progressive:
         """
         rows = self._pending_rows()
         with np.errstate(all="ignore"):
-            totals = self._copy_of_totals()
-            totals.fold(rows)
+            totals = self._totals_with(rows)
             scores = self._copy_of_scores()
             window = self._kept.with_pending(scores.fold(rows.labelled()))
             over_window = scores.over(window)
@@ -198,11 +197,9 @@ class Progressive:
             }
 
     def counts(self) -> Figures:
-        """The part of `total` that needs no scores, for some microseconds: examples, weights and the average loss."""
-        totals = self._copy_of_totals()
+        """The part of `total` that needs no scores, for a tenth of the time: examples, weights and the average loss."""
         with np.errstate(all="ignore"):
-            totals.fold(self._pending_rows())
-        return self._counts(totals)
+            return self._counts(self._totals_with(self._pending_rows()))
 
     def _counts(self, totals: Totals) -> Figures:
         loss, labelled, unlabelled, label_sum = totals.sums.tolist()
@@ -273,10 +270,11 @@ class Progressive:
         self._kept.restore(state.kept)
         self._weight = self._folded_weight() + float(np.add.reduce(pending[3]))
 
-    def _copy_of_totals(self) -> Totals:
-        copy = Totals()
-        copy.restore(self._totals.state())
-        return copy
+    def _totals_with(self, rows: Rows) -> Totals:
+        totals = Totals()
+        totals.restore(self._totals.state())
+        totals.fold(rows)
+        return totals
 
     def _copy_of_scores(self) -> Scores:
         copy = _SCORES[self.task](self._powers)

@@ -32,7 +32,7 @@ function draw() {
   const show = (chart, names) => extend(chart, [at, ...names.map(column)]);
   const positive = (name) => (name === "lag" ? column(name) : column(name).map((value) => value && Math.max(value, 1e-5)));
   const showLog = (chart, names) => extend(chart, [at, ...names.map(positive)]);
-  // What checkpoints know of the time before this process began.
+  // What checkpoints know of the time before the first row.
   const past = checkpoints.past(at[0] ?? Infinity);
   const names = ["loss", "loss_window", "loss_fading", "baseline", "baseline_window", ...extra];
   extend(charts.loss, [

@@ -114,15 +114,15 @@ class Worker(Weir):
     def wait_joined(self, **figures: int) -> dict[str, Any]:
         """Wait until the join counts exactly so, and all that it gave is learnt; returns the status."""
 
-        def is_so() -> dict[str, Any] | None:
-            status = self.status()
-            is_counted = all(status["join"][name] == number for name, number in figures.items())
+        def counted(status: dict[str, Any]) -> dict[str, int]:
+            return {name: status["join"][name] for name in figures}
+
+        def is_so(status: dict[str, Any]) -> bool:
             # The end of the topic of events may not be heard of yet: what was joined has been learnt as well.
-            is_learnt = status["lag"] == 0 and status["records"] >= figures.get("joined", 0)
-            return status if is_counted and is_learnt else None
+            return counted(status) == figures and status["lag"] == 0 and status["records"] >= figures.get("joined", 0)
 
         try:
-            return wait_for(is_so)
+            return wait_for(self.status, is_so, lambda status: (counted(status), status["records"]))
         except AssertionError as error:
             raise AssertionError(f"{figures} not reached: {self.status()}") from error
 

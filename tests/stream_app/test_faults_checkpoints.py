@@ -57,7 +57,7 @@ async def test_the_manifest_proves_what_was_learnt_since_the_parent(partitions: 
     with closing(service):
         for learnt in (1_000, 2_500):
             service.start()
-            wait_for(lambda learnt=learnt: sum(service.status()["position"].values()) >= learnt)
+            service.wait_examples(learnt)
             service.kill()
         service.start().wait_learnt(len(EVENTS))
         assert service.stop() == 0

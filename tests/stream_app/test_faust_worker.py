@@ -65,10 +65,10 @@ async def test_killed_twice_it_learns_every_label_once_with_the_features_of_its_
         await send(topics, shuffled(events, chance))
         for number in range(2):
             least = int(MANY * (0.1 + 0.4 * number + 0.2 * chance.random()))
-            wait_for(lambda least=least: service.status()["examples"] >= least)
+            service.wait_examples(least)
             service.kill()
             service.start()
-        wait_for(lambda: service.status()["examples"] >= MANY, timeout_s=900)
+        service.wait_examples(MANY)
         status = service.wait_joined(waiting=0, waiting_labels=0)
         assert service.stop() == 0
     assert (status["examples"], status["dead_letters"]) == (MANY, 0)

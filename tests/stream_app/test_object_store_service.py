@@ -23,7 +23,7 @@ async def test_killed_again_and_again_with_checkpoints_in_s3_it_ends_in_the_byte
             service.start()
             service.post("/events", b"\n".join(events[first : first + 1500]))
             at = first + chance.randrange(1400)
-            wait_for(lambda at=at: service.status()["records"] >= at)
+            wait_for(lambda: service.status()["records"], lambda records, at=at: records >= at)
             service.kill()
         service.start().wait_learnt(6000)
         newest = service.checkpoint()

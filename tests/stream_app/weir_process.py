@@ -146,13 +146,15 @@ class Weir:
 
     def wait_learnt(self, records: int) -> dict[str, Any]:
         """Wait until the log holds at least so many records and all are learnt; returns the status."""
+        return wait_for(
+            self.status,
+            lambda status: status["lag"] == 0 and sum(status["position"].values()) >= records,
+            lambda status: (status["position"], status["lag"]),
+        )
 
-        def learnt() -> dict[str, Any] | None:
-            status = self.status()
-            total = sum(status["position"].values())
-            return status if status["lag"] == 0 and total >= records else None
-
-        return wait_for(learnt)
+    def wait_examples(self, least: int) -> None:
+        """Wait until so many examples are learnt."""
+        wait_for(lambda: self.status()["examples"], lambda examples: examples >= least)
 
     def checkpoint(self) -> str:
         """Take a checkpoint over HTTP; returns its id."""
@@ -259,12 +261,23 @@ def refused(*arguments: str, environment: Mapping[str, str] | None = None) -> st
     return lines[0]
 
 
-def wait_for(condition: Callable[[], T | None], timeout_s: float = DEADLINE_S) -> T:
-    """What `condition` gives, as soon as it gives something true."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain"
-        time.sleep(0.01)
+def wait_for(
+    measure: Callable[[], T | None],
+    enough: Callable[[T], bool] = bool,
+    moving: Callable[[T], object] = lambda it: it,
+) -> T:
+    """What `measure` gives, as soon as that is enough. Fails when what moves in it has not moved for DEADLINE_S.
+
+    Slow is not wrong: what gets nearer may take as long as the machine needs.
+    """
+    moved, deadline = None, time.monotonic() + DEADLINE_S
+    asked_at = time.monotonic()
+    while (found := measure()) is None or not enough(found):
+        if found is not None and (now := moving(found)) != moved:
+            moved, deadline = now, time.monotonic() + DEADLINE_S
+        assert time.monotonic() < deadline, f"waited {DEADLINE_S} s in vain, at {moved!r}"
+        time.sleep(max(0.01, time.monotonic() - asked_at))  # on a slow machine, at most half of the time is asking
+        asked_at = time.monotonic()
     return found
 
 

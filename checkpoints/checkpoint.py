@@ -55,6 +55,11 @@ class Checkpoint(msgspec.Struct, frozen=True, dict=True):
         """The model id: equal inputs give an equal id."""
         return id_of(self.model_json)
 
+    @property
+    def begun(self) -> str | None:
+        """The checkpoint of the last takeover or rollback up to this one, itself included; None before the first."""
+        return self.manifest.begun if self.manifest.since_parent.records else self.id
+
 
 class Note(msgspec.Struct, frozen=True):
     """What varies by run, kept beside the package and not hashed into its id."""

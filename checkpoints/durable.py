@@ -24,6 +24,18 @@ def write_new(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
+def replace(path: Path, data: bytes) -> None:
+    """Have `path` hold `data`: after kill -9 it holds that or what it held before. Not flushed: see `write_new`.
+
+    Raises OSError. One writer.
+    """
+    aside = path.with_suffix(".new")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    aside.replace(path)
+
+
 def sync_folder(path: Path) -> None:
     """Flush which names a folder holds."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from checkpoints.durable import read_bounded
+from checkpoints.durable import read_bounded, replace
 from stream_app.alerts import Alert
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,7 @@ class AlertFile:
 
     def write(self, firing: Mapping[str, Alert]) -> None:
         """These fire; survives kill -9. Where that cannot be written, the log says so, and nothing else happens."""
-        new = self._path.with_suffix(".new")
         try:
-            new.write_bytes(msgspec.json.encode(firing))
-            new.replace(self._path)
+            replace(self._path, msgspec.json.encode(firing))
         except OSError as error:
             log.error("which alerts fire cannot be written to %s: %s", self._path, error)

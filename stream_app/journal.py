@@ -10,6 +10,7 @@ import os
 import struct
 from pathlib import Path
 
+from checkpoints.durable import replace
 from stream_app.sources.source import Order, Position
 
 log = logging.getLogger(__name__)
@@ -56,10 +57,8 @@ class Journal:
         if os.fstat(self._file).st_size < _COMPACT_BYTES:
             return
         kept = [entry for entry in self._entries() if entry[1] + entry[2] > position.get(entry[0] & ~_GAP, 0)]
-        aside = self._path.with_suffix(".new")
         try:
-            aside.write_bytes(b"".join(_ENTRY.pack(*entry) for entry in kept))
-            aside.replace(self._path)
+            replace(self._path, b"".join(_ENTRY.pack(*entry) for entry in kept))
         except OSError as error:
             log.warning("%s stays as long as it is: %s", self._path, error)
             return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from checkpoints.durable import read_bounded
+from checkpoints.durable import read_bounded, replace
 from stream_app.series import MOST_COLUMNS, Row, Series
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,7 @@ class SeriesFile:
     def _write_all(self) -> None:
         series = self.series
         lines = map(_line, series.numbers, series.rows)
-        new = self._path.with_suffix(".new")
-        new.write_bytes(b"".join([msgspec.json.encode(_Head(series.columns)), b"\n", *lines]))
-        new.replace(self._path)
+        replace(self._path, b"".join([msgspec.json.encode(_Head(series.columns)), b"\n", *lines]))
         self._written = list(series.columns)
 
 

@@ -76,7 +76,7 @@ class Service(Standing):
         has_retention = settings.source.retain_s is not None or settings.source.retain_bytes is not None
         retaining = self.source if has_retention else None
         self.monitor = Monitor()
-        self.shadows = Shadows(settings, self.deployments, self._state.path)
+        self.shadows = Shadows(settings, self.deployments, self._state.path, lambda: self.trainer.begun)
         self.rollout = Rollout(settings.deploy, self.deployments)
         self.importance = ImportanceWatch(settings, self.store)
         self._keeper = LiveKeeper(keeper, self._state.journal, retaining, self._durable)

@@ -11,34 +11,27 @@ import signal
 import socket
 import sys
 import time
-from collections import deque
 from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from checkpoints.checkpoint import Checkpoint
-from checkpoints.directory import DirectoryStore
-from checkpoints.tags import LIVE
+from checkpoints.durable import make_folder, remove_all
 from learners.learner import Answer, Learner
 from stream_app import wiring
-from stream_app.config import replaced
+from stream_app.comparison import Comparison
 from stream_app.keeping import Keeper
-from stream_app.lane import Lane, frozen_lane, lane_of, new_lane, paired
 from stream_app.local_db import LocalDb
-from stream_app.moment import Moment
 from stream_app.money import money_of
-from stream_app.progressive.confidence import LOSS_NAMES, Losses
-from stream_app.progressive.rows import Matrix, number
+from stream_app.progressive.confidence import LOSS_NAMES
 from stream_app.recent import Recent
-from stream_app.relearning import Relearning
 from stream_app.serving import decoded
-from stream_app.settings import CheckpointSettings, Settings
+from stream_app.settings import Settings
 from stream_app.shadow_frames import (
     KEPT,
     MOST_BYTES,
+    Alive,
     Asked,
     Begin,
     Failed,
@@ -49,17 +42,10 @@ from stream_app.shadow_frames import (
     encode,
     to_shadow,
 )
-from stream_app.sources.source import Position, Records
-from stream_app.state_folder import JOURNAL
-from stream_app.timeline import Timeline
+from stream_app.shadow_lanes import BATCH, SAVED, ShadowLanes
+from stream_app.sources.source import Records
 
-BATCH = 128
 TOLD_S = 0.5
-SAVED = CheckpointSettings(every_events=5_000, every_s=10.0, keep=3)
-"""When a shadow that learns saves itself, in its own folder."""
-
-Decisions = NDArray[np.int64]
-"""Shadow and primary, by what came true and what was predicted: shape (2, 2, 2)."""
 
 
 class Shadow:
@@ -67,32 +53,22 @@ class Shadow:
 
     def __init__(self, begin: Begin, sock: socket.socket) -> None:
         self._sock = sock
-        self._spec = begin.spec
+        self._spec = spec = begin.spec
         self._settings = msgspec.json.decode(begin.settings, type=Settings)
         self._folder = Path(begin.folder)
-        self._store = wiring.build_store(self._settings)
-        self._head = self._loaded(self._store.head())
-        self._source = wiring.build_view(self._settings)
         self._keeper: Keeper | None = None
-        if begin.spec.model is None:
-            self.shadow = self._own_lane()
-        else:
-            self.shadow = self._frozen(begin.spec.model, self._head.manifest.position if self._head is not None else {})
-        self.primary = self._primary_lane(dict(self.shadow.trainer.position))
-        model = begin.spec.model or f"{begin.spec.kind}: {begin.spec.args}"
-        self._status = Status(figures=Figures(metric=LOSS_NAMES[self._settings.model.task]), model=model)
-        self._money = money_of(self._settings)
-        self._losses = Losses(2)
-        self._decisions: Decisions = np.zeros((2, 2, 2), np.int64)
-        self._recent: deque[tuple[float, ...]] = deque(maxlen=KEPT)
+        metric = LOSS_NAMES[self._settings.model.task]
+        self._comparison = Comparison(spec, metric, money_of(self._settings))
+        self._status = Status(figures=Figures(metric=metric), model=spec.model or f"{spec.kind}: {spec.args}")
         self._differences = 0.0
         self._latencies = Recent()
         self._answers = LocalDb(self._folder / "answers", "answers of a shadow")
         self._next = int.from_bytes(self._answers.last_key() or b"", "big") + 1
-        self._told_at = 0.0
+        self._told_at = self._saved_at = time.monotonic()
 
     async def run(self) -> None:
         """Until the service lets go of the socket."""
+        await self._begin()
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._sock, lambda: self._hear(ended))
         reading = asyncio.create_task(self._read())
@@ -104,11 +80,28 @@ class Shadow:
         reading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reading
-        if self._keeper is not None and self.shadow.trainer.is_whole:
-            self._keeper.save("the service ends")
+        if self.shadow.trainer.is_whole and self.primary.trainer.is_whole:
+            self._save("the service ends")
+        if self._keeper is not None:
             self._keeper.close()
         self._answers.close()
         await self._source.close()
+
+    async def _begin(self) -> None:
+        view = self._folder / "view"
+        remove_all(view)  # of one that was killed
+        make_folder(view)
+        self._source = wiring.build_view(self._settings, view)
+        lanes = ShadowLanes(self._spec, self._settings, self._source, self._alive)
+        is_restored = self._comparison.restore(self._compared)
+        if self._spec.model is None:
+            self.shadow, self.primary, self._keeper = await lanes.learning(self._folder / "checkpoints")
+        else:
+            compared = self._comparison.position if is_restored else {}
+            self.shadow, self.primary = await lanes.stored(self._spec.model, compared)
+        if not is_restored:
+            self._comparison.position = dict(self.shadow.trainer.position)
+            self._save("it begins")
 
     async def _read(self) -> None:
         position = dict(self.shadow.trainer.position)
@@ -120,16 +113,24 @@ class Shadow:
                 await asyncio.sleep(0)
 
     def _learn(self, records: Records) -> None:
-        found = paired((self.shadow, self.primary), records)
-        if found is not None:
-            self._losses.add(found.losses)
-            self._decisions += _counted(found.decisions)
-            self._recent.extend(zip(*found.losses.tolist(), *found.decisions.tolist(), strict=True))
+        self._comparison.learn((self.shadow, self.primary), records)
+        if self._keeper is not None:
+            why = self._keeper.due()
         else:
-            self._status.unpaired += len(records.payloads)
-        self._status.records += len(records.payloads)
-        if self._keeper is not None and (why := self._keeper.due()) is not None:
+            why = "from time to time" if time.monotonic() > self._saved_at + SAVED.every_s else None
+        if why is not None:
+            self._save(why)
+
+    def _save(self, why: str) -> None:
+        """What was compared first: what is learnt again after a kill in between is counted already."""
+        self._saved_at = time.monotonic()
+        self._comparison.save(self._compared)
+        if self._keeper is not None:
             self._keeper.save(why)
+
+    @property
+    def _compared(self) -> Path:
+        return self._folder / "compared"
 
     def _hear(self, ended: asyncio.Event) -> None:
         """At most some messages at once, so that learning goes on too."""
@@ -147,7 +148,7 @@ class Shadow:
             if isinstance(message, Asked):
                 self._answer(message)
             elif isinstance(message, Over):
-                self._send(encode(OverFigures(message.number, self._over(message.examples))))
+                self._send(encode(OverFigures(message.number, self._comparison.over(message.examples))))
 
     def _answer(self, asked: Asked) -> None:
         status, began = self._status, time.perf_counter()
@@ -184,8 +185,8 @@ class Shadow:
         if time.monotonic() < self._told_at + TOLD_S:
             return
         self._told_at, status = time.monotonic(), self._status
-        answered = status.requests - status.failed
-        status.figures = self._figures(self._losses, self._decisions)
+        answered, compared = status.requests - status.failed, self._comparison
+        status.figures, status.records, status.unpaired = compared.figures(), compared.records, compared.unpaired
         status.position = dict(self.shadow.trainer.position)
         status.mean_difference = self._differences / answered if answered else None
         status.lag = sum(max(0, end - status.position.get(part, 0)) for part, end in self._source.end().items())
@@ -194,80 +195,14 @@ class Shadow:
             status.p50_ms, status.p99_ms = (1000.0 * (latency_s[share] or 0.0) for share in ("p50", "p99"))
         self._send(encode(status))
 
-    def _over(self, examples: int) -> Figures:
-        rows = np.array(list(self._recent)[-examples:]).reshape(-1, 4).T
-        losses = Losses(2)
-        losses.add(rows[:2])
-        return self._figures(losses, _counted(rows[2:]))
-
-    def _figures(self, losses: Losses, decisions: Decisions) -> Figures:
-        figures, money = _figures(self._status.figures.metric, losses), self._money
-        if money is None or not decisions.any():
-            return figures
-        value, primary_value = (money.of(counts) for counts in decisions)
-        return msgspec.structs.replace(figures, value=value, primary_value=primary_value)
+    def _alive(self) -> None:
+        if time.monotonic() >= self._told_at + TOLD_S:
+            self._told_at = time.monotonic()
+            self._send(encode(Alive()))
 
     def _send(self, data: bytes) -> None:
         with contextlib.suppress(OSError):  # the service is busy, or gone, which the next message tells
             self._sock.send(data)
-
-    def _loaded(self, model_id: str | None) -> Checkpoint | None:
-        return self._store.load(model_id) if model_id is not None else None
-
-    def _own_lane(self) -> Lane:
-        """A learner of its own: where it was when it was last saved, or empty."""
-        spec = self._spec
-        settings = replaced(self._settings, "learner", kind=spec.kind, args=spec.args)
-        store = DirectoryStore(self._folder / "checkpoints")
-        head = store.head()
-        lane = new_lane(spec.name, settings)
-        if head is not None:
-            lane.trainer.restore(store.load(head))
-        elif spec.begin == LIVE and self._head is not None:
-            lane.trainer.stand_at(self._head.manifest.position)
-            lane.trainer.parts.dedupe.restore(self._head.blobs["dedupe"])
-        self._keeper = Keeper(lane.trainer, store, SAVED, head)
-        return lane
-
-    def _frozen(self, model_id: str, position: Position) -> Lane:
-        dedupe = self._head.blobs["dedupe"] if self._head is not None else None
-        return frozen_lane(model_id, self._settings, self._store.load(model_id), position, dedupe)
-
-    def _primary_lane(self, position: Position) -> Lane:
-        """The primary model where the shadow begins; the live one is learnt again up to there."""
-        if self._spec.primary != LIVE:
-            return self._frozen(self._spec.primary, position)
-        if self._head is not None and self._head.manifest.position == position:
-            return lane_of(LIVE, self._settings, self._head)
-        return asyncio.run(self._past_lane(position))
-
-    async def _past_lane(self, position: Position) -> Lane:
-        timeline = Timeline(self._store, Path(self._settings.state.dir, JOURNAL))
-        base = timeline.at_or_before(position)
-        again = Relearning(self._settings, self._loaded(base), self._source)
-        await again.to(Moment(position), timeline.order_after(base, self._source))
-        return Lane(LIVE, again.trainer, again.settings)
-
-
-def _figures(metric: str, losses: Losses) -> Figures:
-    if not losses.examples:
-        return Figures(metric=metric)
-    behind = losses.difference(0, 1)
-    return Figures(
-        metric=metric,
-        examples=losses.examples,
-        loss=losses.mean(0).mean,
-        primary_loss=losses.mean(1).mean,
-        behind=number(behind.mean),
-        low=number(behind.low),
-        high=number(behind.high),
-    )
-
-
-def _counted(decisions: Matrix) -> Decisions:
-    """Rows of decisions, as Paired has them, by what came true and what was predicted; nan is none."""
-    is_known = ~np.isnan(decisions).any(axis=0)
-    return np.stack([np.bincount(row.astype(np.intp), minlength=4) for row in decisions[:, is_known]]).reshape(2, 2, 2)
 
 
 def _class(learner: Learner, answer: float, task: str) -> object:

@@ -26,6 +26,8 @@ class ShadowSpec(msgspec.Struct, frozen=True):
     kind: str | None = None
     args: str | None = None
     begin: str = "live"
+    begun: str | None = None
+    """Where the primary is `live`: its last rollback or takeover. Another one, and the comparison begins anew."""
 
 
 class Begin(msgspec.Struct, frozen=True, tag=True):
@@ -97,6 +99,10 @@ class Status(msgspec.Struct, kw_only=True, tag=True):
     lag: int = 0
 
 
+class Alive(msgspec.Struct, frozen=True, tag=True):
+    """What a shadow says while it is not ready yet."""
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """Why a shadow ends."""
 
@@ -104,7 +110,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 
 ToShadow = Begin | Asked | Over
-FromShadow = OverFigures | Status | Failed
+FromShadow = OverFigures | Status | Alive | Failed
 to_shadow = msgspec.msgpack.Decoder(ToShadow)
 from_shadow = msgspec.msgpack.Decoder(FromShadow)
 encode = msgspec.msgpack.Encoder().encode

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -90,9 +90,13 @@ class Shadows:
     killed first.
     """
 
-    def __init__(self, settings: Settings, deployments: Deployments, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, deployments: Deployments, folder: Path, begun: Callable[[], str | None]
+    ) -> None:
+        """`begun` says what the live model's last rollback or takeover was."""
         self._settings = settings
         self._deployments = deployments
+        self._begun = begun
         self._folder = folder / "shadows"
         self._children: dict[str, _Child] = {}
         self._by_tag: dict[str | None, list[_Child]] = {}
@@ -177,8 +181,9 @@ class Shadows:
             await asyncio.sleep(WATCH_S)
 
     def _wanted(self) -> list[ShadowSpec]:
+        begun = self._begun()
         found = [
-            ShadowSpec(name=name, primary=LIVE, kind=one.kind, args=one.args, begin=one.begin)
+            ShadowSpec(name=name, primary=LIVE, kind=one.kind, args=one.args, begin=one.begin, begun=begun)
             for name, one in self._settings.shadows.learners.items()
         ]
         for served in self._deployments.all():
@@ -187,7 +192,7 @@ class Shadows:
                     name = f"{served.tag}-{model.removeprefix('sha256.')[:12]}"
                     # What follows every checkpoint is as good as live, and would begin anew with each of them.
                     primary = served.deployment.primary if served.deployment.rolling is None else LIVE
-                    found.append(ShadowSpec(name, primary, served.tag, model))
+                    found.append(ShadowSpec(name, primary, served.tag, model, begun=begun if primary == LIVE else None))
         return found
 
     def _look_after(self, child: _Child) -> None:

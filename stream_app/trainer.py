@@ -169,7 +169,7 @@ class Trainer:
         self._holes = list(manifest.holes)
         self.ahead = Excepted(manifest.except_)
         self._order_lost_at = manifest.order_lost_at
-        self.begun = manifest.begun if manifest.since_parent.records else checkpoint.id
+        self.begun = checkpoint.begun
         self.backfill = manifest.backfill
         self._stretches = [OpenStretch(checkpoint.id)]
         self.is_whole = True

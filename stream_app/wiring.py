@@ -120,13 +120,16 @@ def build_follower(settings: Settings, format_: Format) -> Source:
     return Followed(functools.partial(KafkaTopic(place, kafka_options(settings)).look_up, None))
 
 
-def build_view(settings: Settings) -> Source:
-    """The source of `[source]` for whoever only reads it, while a service may own it. Raises as `build_source` does."""
+def build_view(settings: Settings, own: Path | None = None) -> Source:
+    """The source of `[source]` for whoever only reads it, while a service may own it. Raises as `build_source` does.
+
+    `own`: see LogView.
+    """
     scheme, place = source_place(settings)
     if scheme != "log":
         return build_source(settings, build_format(settings, build_learner(settings).traits))
     check_columns(settings)
-    return LogView(place)
+    return LogView(place, own)
 
 
 def build_stored(settings: Settings, checkpoint: Checkpoint) -> StoredModel:

@@ -29,6 +29,15 @@ class Interval(NamedTuple):
     high: float
 
 
+class LossSums(NamedTuple):
+    """What `Losses` has added up."""
+
+    examples: int
+    offset: list[float] | None
+    sums: list[float]
+    products: list[list[float]]
+
+
 class Losses:
     """Losses of several learners on the same examples: one confidence sequence each, and one for every difference.
 
@@ -54,6 +63,17 @@ class Losses:
         self._sums += centred.sum(axis=1)
         self._products += centred @ centred.T
         self.examples += losses.shape[1]
+
+    def state(self) -> "LossSums":
+        """For `restore`."""
+        offset = self._offset.tolist() if self._offset is not None else None
+        return LossSums(self.examples, offset, self._sums.tolist(), self._products.tolist())
+
+    def restore(self, state: "LossSums") -> None:
+        """Go on from there: the same intervals, to the last bit."""
+        self.examples = state.examples
+        self._offset = np.array(state.offset) if state.offset is not None else None
+        self._sums, self._products = np.array(state.sums), np.array(state.products)
 
     def mean(self, learner: int) -> Interval:
         """Of one learner's losses."""

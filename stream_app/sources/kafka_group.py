@@ -15,6 +15,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError
 
+from checkpoints.durable import replace
 from stream_app.membership import BEAT_S, Look, Lookout
 from stream_app.sources.kafka_topic import CLOSE_S, KafkaTopic, bounded, calm, last_words
 from stream_app.sources.source import Position
@@ -192,9 +193,7 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     def _keep(self) -> None:
         """Lost with the machine: then it comes back as somebody else, and waits for the session to end."""
-        aside = self._path.with_suffix(".new")
         try:
-            aside.write_bytes(msgspec.json.encode(self._member))
-            aside.replace(self._path)
+            replace(self._path, msgspec.json.encode(self._member))
         except OSError as error:
             log.warning("%s: who this member is cannot be kept over a restart: %s", self._topic.said, error)

@@ -28,9 +28,10 @@ class LogView:
     keeps_order = True
     problem: str | None = None
 
-    def __init__(self, directory: str | Path) -> None:
+    def __init__(self, directory: str | Path, own: Path | None = None) -> None:
+        """`own` is a folder for what RocksDB writes for itself, instead of a temporary one."""
         self._path = Path(directory)
-        self._own = tempfile.TemporaryDirectory(prefix="weir-view-")
+        self._own = tempfile.TemporaryDirectory(prefix="weir-view-", dir=own)
         self._is_closed = False
         try:
             self._partitions = partitions_of(self._path)

@@ -147,6 +147,78 @@ def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(kind: s
         assert shadow.blobs[name] == blobs[name], name
 
 
+def compared(service: Weir, **examples: int) -> dict[str, dict[str, Any]]:
+    """The figures of the shadows once they have compared so many examples."""
+
+    def figures() -> dict[str, dict[str, Any]]:
+        return {name: one["status"]["figures"] for name, one in shadows(service).items() if one["status"] is not None}
+
+    return wait_for(figures, lambda found: {name: one["examples"] for name, one in found.items()} == examples)
+
+
+def test_what_is_compared_goes_on_over_restarts_and_kills(tmp_path: Path) -> None:
+    learners = {"other": {"args": FTRL, "begin": "start"}}
+    settings: dict[str, Any] = {"checkpoints": {"every_events": 600}, "shadows": {"learners": learners}}
+    service, never = Weir(tmp_path / "a", **settings), Weir(tmp_path / "b", **settings)
+    with closing(service, never):
+        frozen = ""
+        for number in range(4):
+            for one in (service, never) if not number else (service,):
+                one.start()
+            for one in (service, never):
+                learnt(one, 700, 700 * number)
+                if not number:
+                    one.post(f"/tags/{TAG}", {"model": "live"})
+                    model = one.checkpoint()
+                    frozen = f"{TAG}-{model[7:19]}"
+                    assert one.post(f"/tags/{TAG}", {"action": "add", "model": model}).status == 200
+                    wait_for(lambda one=one: all_run(one, 2))
+            if number:
+                compared(service, **{"other": 700 * (number + 1), frozen: 700 * number})
+            if number == 1:
+                assert service.stop() == 0
+            else:
+                service.kill()
+        service.start()
+        ours, theirs = (compared(one, **{"other": 2800, frozen: 2100}) for one in (service, never))
+        for name, figures in ours.items():
+            for figure in ("loss", "primary_loss", "behind", "low", "high"):
+                assert figures[figure] == pytest.approx(theirs[name][figure], rel=1e-9), (name, figure)
+        assert service.stop() == never.stop() == 0
+
+
+def test_after_a_rollback_shadows_are_held_against_the_model_that_is_live_then(tmp_path: Path) -> None:
+    learners = {"running": {"args": FTRL, "begin": "start"}, "behind": {"args": FTRL, "begin": "start"}}
+    service = Weir(tmp_path, progressive={"window": 1000}, checkpoints={"keep": 100}, shadows={"learners": learners})
+    with closing(service):
+        service.start()
+        wait_for(lambda: all_run(service, 2))
+        behind = next(pid for pid in shadow_pids(service) if is_of(pid, service.state / "shadows" / "behind"))
+        os.kill(behind, signal.SIGSTOP)
+        learnt(service, 1000)
+        good = service.checkpoint()
+        events = map(json.loads, synthetic(500, first=1000))
+        poison = [json.dumps({**event, "label": 1 - event["label"]}).encode() for event in events]
+        assert service.post("/events", b"\n".join(poison)).status == 202
+        service.wait_learnt(1500)
+        wait_for(lambda: shadows(service)["running"]["status"]["records"], lambda records: records == 1500)
+        service.rollback(good, "--skip")
+        wait_for(lambda: all_run(service, 2))
+        learnt(service, 1000, 5000)
+        found = compared(service, running=1000, behind=1000)
+        window = service.get("/progress").body["report"]["window"]["log_loss"]
+        for name, figures in found.items():
+            assert figures["primary_loss"] == pytest.approx(window, rel=1e-6), name
+        assert shadows(service)["behind"]["status"]["position"] == {"0": 2500}
+        assert service.stop() == 0
+
+
+def is_of(pid: int, folder: Path) -> bool:
+    """Whether this process has a file open in the folder."""
+    links = Path(f"/proc/{pid}/fd").iterdir()
+    return any(str(folder) in str(link.readlink()) for link in links)
+
+
 def test_with_its_service_a_shadow_dies(tmp_path: Path) -> None:
     service = Weir(tmp_path, shadows={"learners": {"other": {"args": FTRL}}})
     with closing(service):

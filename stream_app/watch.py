@@ -53,6 +53,8 @@ class Frame(msgspec.Struct, frozen=True):
     """By stage, and the ages of what is servable: p50, p90 and p99 of the latest, in seconds."""
     funnel: FunnelFigures
     shadows: list[ShadowReport]
+    deployed: dict[str, int]
+    """How often each tag was changed."""
 
 
 class Seen(NamedTuple):
@@ -155,6 +157,7 @@ class Watch:
             latency_s=latency,
             funnel=service.serving.funnel.figures(joined),
             shadows=shadows,
+            deployed={served.tag: served.deployment.number for served in service.deployments.all()},
         )
 
     def _figures(self, latency: Mapping[str, Quantiles]) -> dict[str, float | None]:

@@ -10,6 +10,18 @@ from browser import Watched, chromium
 from playwright.sync_api import Browser, expect
 from weir_process import Weir, closing, synthetic, wait_for
 
+ONLY_ONCE = """
+met = set()
+
+
+def features(event):
+    if event["id"] in met:
+        raise ValueError("met before")
+    met.add(event["id"])
+    return event
+"""
+"""Refuses an event when it is learnt: the first to ask is the check of `/events`."""
+
 EVENT = json.loads(synthetic(1)[0])["features"]
 
 
@@ -44,6 +56,27 @@ def test_a_learner_that_cannot_be_explained_is_not_asked_to(browser: Browser, tm
         assert service.stop() == 0
 
 
+def test_a_dead_letter_stays_open_and_in_focus_while_others_come(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_once.py").write_text(ONLY_ONCE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    service = Weir(tmp_path / "weir", hooks={"features": "only_once:features"})
+    with closing(service):
+        assert service.start().post("/events", synthetic(1)[0]).status == 202
+        watched = Watched(browser, service)
+        first = watched.page.locator("#dead summary").last
+        first.press("Enter")
+        expect(watched.page.locator("#dead pre").last).to_be_visible()
+        assert service.post("/events", synthetic(1, first=1)[0]).status == 202
+        expect(watched.page.locator("#dead details")).to_have_count(2)
+        expect(watched.page.locator("#dead pre").last).to_be_visible()
+        expect(first).to_be_focused()
+        expect(first).to_contain_text("0:0 — hooks.features: ValueError: met before")
+        watched.close()
+        assert service.stop() == 0
+
+
 def test_who_else_answers_for_a_tag_stands_beside_its_checkpoint(browser: Browser, tmp_path: Path) -> None:
     service = Weir(tmp_path)
     with closing(service):
@@ -63,6 +96,10 @@ def test_who_else_answers_for_a_tag_stands_beside_its_checkpoint(browser: Browse
             ids[1][7:19]: "a.production (candidate, 25.0 %)",
             ids[2][7:19]: "a.production (shadow)",
         }
+        service.post("/tags/a.production", {"action": "remove", "model": ids[2]})
+        expect(watched.page.locator("#checkpoints")).not_to_contain_text(
+            "(shadow)", timeout=20_000
+        )  # asked for by 30 s
         watched.close()
         assert service.stop() == 0
 

@@ -1,6 +1,6 @@
 // Events that could not be learnt: why, where, and what they were.
 
-import { byId, count, element, moment, say } from "./format.js";
+import { byId, count, element, moment, redraw, say } from "./format.js";
 import { get, Refused } from "./service.js";
 
 const SHOWN = 20;
@@ -10,7 +10,7 @@ async function deadLetters(counted) {
   const { kept, latest } = await get(`/dead-letters?limit=${SHOWN}`);
   if (!latest.length) {
     say("dead-says", "None.");
-    box.replaceChildren();
+    redraw(box, latest, () => []);
     return;
   }
   const reasons = new Map();
@@ -21,14 +21,14 @@ async function deadLetters(counted) {
   const isOpen = new Set([...box.querySelectorAll("details[open]")].map((one) => one.dataset.place));
   const by = [...reasons].map(([reason, times]) => `${reason} ${times}`).join(", ");
   say("dead-says", `${count(counted)} in what was learnt from, ${count(kept)} kept. Of the latest ${latest.length}: ${by}.`);
-  box.replaceChildren(
-    ...latest.map((one) =>
+  redraw(box, latest, () =>
+    latest.map((one) =>
       element(
         "details",
         { "data-place": place(one), open: isOpen.has(place(one)) },
-        element("summary", null, `${place(one)} — ${one.reason}`),
+        element("summary", { "data-id": place(one) }, `${place(one)} — ${one.reason}`),
         element("p", { class: "hint" }, `Met ${moment(one.seen_at)}.`),
-        element("pre", { tabindex: 0 }, one.payload ?? `(no UTF-8, as base64) ${one.payload_base64}`),
+        element("pre", { tabindex: 0, "data-id": place(one) }, one.payload ?? `(no UTF-8, as base64) ${one.payload_base64}`),
       ),
     ),
   );

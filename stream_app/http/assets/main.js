@@ -159,10 +159,10 @@ async function every(name, key, afterS, ask) {
   now.isUnderWay = false;
 }
 
-const askFor = ({ status, figures }) =>
+const askFor = ({ status, figures, deployed }) =>
   Promise.all([
     every("curves", null, 5, () => curves(figures)),
-    every("checkpoints", `${status.checkpoint} ${JSON.stringify(status.tags)}`, 30, checkpoints.refresh),
+    every("checkpoints", `${status.checkpoint} ${JSON.stringify(deployed)}`, 30, checkpoints.refresh),
     every("features", status.checkpoint, 3600, () => features(status.checkpoint, status.unexplained)),
     every("dead letters", status.dead_letters, 3600, () => deadLetters(status.dead_letters)),
     every("value", Boolean(status.value), 5, () => value.refresh(Boolean(status.value))),

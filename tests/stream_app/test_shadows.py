@@ -111,16 +111,19 @@ def test_shadows_that_raise_or_hang_or_are_killed_hurt_nobody(tmp_path: Path, mo
     assert service.deciding() == plain.deciding()
 
 
-@pytest.mark.parametrize(("kind", "args"), [("vw", FTRL), ("river", RIVER)])
-def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(kind: str, args: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "args", "count"), [("vw", FTRL, 8000), ("river", RIVER, 3000)])
+def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(
+    kind: str, args: str, count: int, tmp_path: Path
+) -> None:
     learners = {"other": {"kind": kind, "args": args, "begin": "start"}}
     calm = {"patience_s": 600.0, "learners": learners}  # or one that a busy machine lets wait is killed too
     service, chance = Weir(tmp_path / "a", shadows=calm), random.Random(7)
+    quarters = range(0, count, count // 4)
     with closing(service):
         service.start()
-        for first in range(0, 8000, 2000):
-            learnt(service, 2000, first)
-            at = first + chance.randrange(1500)
+        for first in quarters:
+            learnt(service, count // 4, first)
+            at = first + chance.randrange(count // 5)
             wait_for(
                 lambda at=at: (
                     (one := shadows(service)["other"]["status"]) is not None and sum(one["position"].values()) >= at
@@ -130,14 +133,14 @@ def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(kind: s
             for pid in shadow_pids(service):
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda restarts=restarts: shadows(service)["other"]["restarts"] > restarts)
-        wait_for(lambda: (one := shadows(service)["other"]["status"]) is not None and one["position"] == {"0": 8000})
+        wait_for(lambda: (one := shadows(service)["other"]["status"]) is not None and one["position"] == {"0": count})
         assert shadows(service)["other"]["restarts"] == 4
         assert service.stop() == 0
     store = open_store(str(service.state / "shadows" / "other" / "checkpoints"))
     shadow = store.load(str(store.head()))
-    assert shadow.manifest.position == {0: 8000}
+    assert shadow.manifest.position == {0: count}
     events, out = tmp_path / "events.jsonl", tmp_path / "trained"
-    events.write_bytes(b"\n".join(event for first in range(0, 8000, 2000) for event in synthetic(2000, first=first)))
+    events.write_bytes(b"\n".join(event for first in quarters for event in synthetic(count // 4, first=first)))
     toml = tmp_path / "train.toml"
     toml.write_text(f"[learner]\nkind = '{kind}'\nargs = '''{args}'''\n")
     assert run_weir("train", str(events), "--out", str(out), "-c", str(toml)).code == 0

@@ -121,7 +121,7 @@ async def test_answers_in_the_middle_of_an_envelope_are_derived_again(tmp_path: 
     quiet = {"every_s": 1000, "every_events": 100_000}
     service = Weir(tmp_path, checkpoints=quiet, events={"dedupe_window": 0})
     events = synthetic(10_000)
-    await append(service.log, [b"[" + b",".join(events) + b"]"] * 24)
+    await append(service.log, [b"[" + b",".join(events) + b"]"] * 6)
     with closing(service):
         service.start()
         number = 0

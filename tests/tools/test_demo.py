@@ -16,10 +16,10 @@ EVENTS = 49_097
 class Demo:
     """A demo that runs, in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rate: int = 20_000) -> None:
         self._said = folder / "said"
         with self._said.open("wb") as said:
-            command = [WEIR, "demo", "--port", "0", "--rate", "20000"]
+            command = [WEIR, "demo", "--port", "0", "--rate", str(rate)]
             self.process = subprocess.Popen(command, cwd=folder, stderr=said)
 
     def status(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Demo:
 
 
 def test_killed_in_the_middle_it_goes_on_and_learns_each_event_once(tmp_path: Path) -> None:
-    demo = Demo(tmp_path)
+    demo = Demo(tmp_path, rate=2_000)  # slow enough to be in the middle when it is killed
     wait_for(lambda: demo.status()["labels"] >= 50)
     demo.process.kill()
     demo.process.wait()

@@ -1,13 +1,14 @@
 """`weir shadows` and `weir promote`: how the shadows do, and letting the better one answer."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from stream_app import config as configuration
 from stream_app.commands.cells import short_id
@@ -17,8 +18,10 @@ from stream_app.http.client import Client
 from stream_app.http.tags import Wanted
 from stream_app.promotion import Decision, decide, wish
 from stream_app.settings import ConfigError
-from stream_app.shadow_frames import KEPT, Figures
+from stream_app.shadow_frames import KEPT
 from stream_app.shadows import ShadowReport
+
+Cells = Callable[[ShadowReport], Sequence[str]]
 
 
 @click.command(epilog="Example: weir shadows --over 5000")
@@ -31,23 +34,9 @@ def shadows(config: str | None, is_json: bool, over: int | None) -> None:
     if is_json:
         print_json({"shadows": found})
         return
-    table = Table(
-        *("shadow", "primary", "state", "requests", "dropped", "disagree", "loss", "primary's", "behind (95 %)"),
-        *("p99 ms", "lag"),
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    for one in found:
-        status = one.status
-        figures = one.over or (status.figures if status is not None else None)
-        table.add_row(
-            *(one.name, short_id(one.primary), one.state),
-            *(str(one.offered), str(one.dropped), _rate(one)),
-            *_losses(figures),
-            *(f"{status.p99_ms:.2f}" if status is not None and status.p99_ms is not None else "",),
-            *(str(status.lag) if status is not None else "",),
-        )
-    Console().print(table)
+    console = Console()
+    console.print(_table(("primary", "state", "requests", "dropped", "disagree", "p99 ms", "lag"), found, _told))
+    console.print(_table(("examples", "unpaired", "loss", "primary's", "behind (95 %)"), found, lambda one: _losses(one, over)))
 
 
 @click.command(epilog="Example: weir promote -t fraud.production --if 'log_loss < primary - 0.005 over 5000' --yes")
@@ -100,15 +89,37 @@ def _is_one(report: ShadowReport, model: str | None) -> bool:
     return model is None or found.removeprefix("sha256.").startswith(model.removeprefix("sha256."))
 
 
+def _table(
+    heads: Sequence[str], found: Sequence[ShadowReport], cells: Callable[[ShadowReport], Sequence[str]]
+) -> Table:
+    """A line per shadow; only its name is folded where the terminal is narrow."""
+    table = Table(Column("shadow", overflow="fold"), box=None, padding=(0, 1, 0, 0))
+    for head in heads:
+        table.add_column(head, no_wrap=head != "state")
+    for one in found:
+        table.add_row(one.name, *cells(one))
+    return table
+
+
+def _told(one: ShadowReport) -> Sequence[str]:
+    status = one.status
+    p99_ms = f"{status.p99_ms:.2f}" if status is not None and status.p99_ms is not None else ""
+    lag = str(status.lag) if status is not None else ""
+    return short_id(one.primary), one.state, str(one.offered), str(one.dropped), _rate(one), p99_ms, lag
+
+
 def _rate(one: ShadowReport) -> str:
     status = one.status
     answered = status.requests - status.failed if status is not None else 0
     return f"{status.disagreements / answered:.1%}" if status is not None and answered else ""
 
 
-def _losses(figures: Figures | None) -> tuple[str, str, str]:
+def _losses(one: ShadowReport, over: int | None) -> Sequence[str]:
+    unpaired = str(one.status.unpaired) if one.status is not None else ""
+    figures = one.over if over is not None or one.status is None else one.status.figures
     if figures is None or figures.loss is None or figures.primary_loss is None or figures.behind is None:
-        return "", "", ""
+        return "", unpaired, "", "", ""
     known = figures.low is not None and figures.high is not None
     bounds = f" ({figures.low:+.4f} to {figures.high:+.4f})" if known else ""
-    return f"{figures.loss:.6f}", f"{figures.primary_loss:.6f}", f"{figures.behind:+.6f}{bounds}"
+    losses = f"{figures.loss:.6f}", f"{figures.primary_loss:.6f}", f"{figures.behind:+.6f}{bounds}"
+    return str(figures.examples), unpaired, *losses

@@ -36,7 +36,8 @@ def shadows(config: str | None, is_json: bool, over: int | None) -> None:
         return
     console = Console()
     console.print(_table(("primary", "state", "requests", "dropped", "disagree", "p99 ms", "lag"), found, _told))
-    console.print(_table(("examples", "unpaired", "loss", "primary's", "behind (95 %)"), found, lambda one: _losses(one, over)))
+    heads = ("examples", "unpaired", "loss", "primary's", "behind (95 %)")
+    console.print(_table(heads, found, lambda one: _losses(one, over)))
 
 
 @click.command(epilog="Example: weir promote -t fraud.production --if 'log_loss < primary - 0.005 over 5000' --yes")

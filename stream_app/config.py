@@ -12,6 +12,7 @@ import msgspec
 from formats.schema import SchemaError
 from stream_app.invalid import place_and_reason
 from stream_app.money import money_of
+from stream_app.ranges import RANGES
 from stream_app.settings import ConfigError, Settings
 
 DEFAULT_FILE = "weir.toml"
@@ -109,45 +110,13 @@ def _named(error: msgspec.ValidationError) -> str:
 
 
 def _check(settings: Settings, origin: str) -> None:
-    positive = {
-        "learner.names": settings.learner.names >= 0,
-        "learner.names_every": settings.learner.names_every >= 1,
-        "learner.names_first": (settings.learner.names_first or 0) >= 0,
-        "events.dedupe_window": settings.dedupe_window >= 0,
-        "events.max_bytes": settings.events.max_bytes > 0,
-        "source.batch": 1 <= settings.source.batch <= 1024,
-        "source.timeout_s": settings.source.timeout_s > 0,
-        "source.partitions": settings.source.partitions is None or 1 <= settings.source.partitions <= 1024,
-        "checkpoints.every_events": settings.checkpoints.every_events > 0,
-        "checkpoints.every_s": settings.checkpoints.every_s > 0,
-        "checkpoints.keep": settings.checkpoints.keep > 0,
-        "deploy.models": settings.deploy.models > 0,
-        "deploy.guard_worsens_by": (settings.deploy.guard_worsens_by or 1.0) > 0,
-        "shadows.fraction": 0.0 <= settings.shadows.fraction <= 1.0,
-        "shadows.patience_s": settings.shadows.patience_s > 0,
-        "http.port": 0 <= settings.http.port < 65_536,
-        "http.max_body_bytes": settings.http.max_body_bytes > 0,
-        "http.max_waiting": settings.http.max_waiting > 0,
-        "progressive.window": 1 <= settings.progressive.window <= 1_000_000,
-        "progressive.fading": 0.0 < settings.progressive.fading < 1.0,
-        "importance.every_s": settings.importance.every_s >= 0,
-        "importance.alert_below": -1.0 <= settings.importance.alert_below <= 1.0,
-        "state.dead_letters": settings.state.dead_letters > 0,
-        "predictions.keep": settings.predictions.keep > 0,
-        "predictions.keep_s": settings.predictions.keep_s > 0,
-        "predictions.keep_bytes": settings.predictions.keep_bytes > 0,
-        "alerts.every_s": settings.alerts.every_s > 0,
-        "alerts.window_s": settings.alerts.window_s > 0,
-        "join.wait_s": settings.join.wait_s > 0,
-        "join.partitions": settings.join.partitions is None or 1 <= settings.join.partitions <= 1024,
-    }
     if settings.http.token is not None and not settings.http.token.strip():
         raise ConfigError(f"{origin}: http.token: it is empty; set a secret, or unset WEIR_HTTP_TOKEN")
-    for name, is_valid in positive.items():
-        if not is_valid:
-            section, key = name.split(".")
-            value = getattr(getattr(settings, section), key)
-            raise ConfigError(f"{origin}: {name}: {value!r} is out of range")
+    for name, allowed in RANGES.items():
+        section, key = name.split(".")
+        value = getattr(getattr(settings, section), key)
+        if value is not None and not allowed.holds(value):
+            raise ConfigError(f"{origin}: {name}: {value!r} is out of range: expected {allowed}")
     for option in settings.checkpoints.options:
         if re.search(r"secret|token|passw|key\b|credential", option.lower()):
             raise ConfigError(

@@ -19,10 +19,10 @@ def test_every_setting_has_a_default_that_works():
         ({"htpp": {}}, "htpp: unknown setting"),
         ({"schema": {"fields": {"a": {"typ": "number"}}}}, "typ: unknown setting"),
         ({"http": {"port": "x"}}, "http.port: expected `int`"),
-        ({"http": {"port": 70000}}, "http.port: 70000 is out of range"),
+        ({"http": {"port": 70000}}, "http.port: 70000 is out of range: expected 0 to 65,535"),
         ({"model": {"task": "ranking"}}, "model.task"),
-        ({"source": {"batch": 0}}, "source.batch: 0 is out of range"),
-        ({"progressive": {"fading": 1.0}}, "progressive.fading: 1.0 is out of range"),
+        ({"source": {"batch": 0}}, "source.batch: 0 is out of range: expected 1 to 1,024"),
+        ({"progressive": {"fading": 1.0}}, "progressive.fading: 1.0 is out of range: expected between 0 and 1"),
         ({"events": {"encoding": "utf-9"}}, "events.encoding: 'utf-9' is no known encoding"),
         ({"schema": {"drop": ["a"], "namespaces": {"f": ["a"]}}}, "'a' is also in schema.drop"),
         (
@@ -72,7 +72,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path, content):
         ({"predictions": "p", "labels": "l", "dead_letters": "d"}, "log:data", "source.url: 'log:data' has no topics"),
         ({"predictions": "p", "labels": "p", "dead_letters": "d"}, "kafka://h:1/e", "must be four different topics"),
         ({"predictions": "p", "labels": "l", "dead_letters": "e"}, "kafka://h:1/e", "must be four different topics"),
-        ({"wait_s": 0.0}, "log:data", "join.wait_s: 0.0 is out of range"),
+        ({"wait_s": 0.0}, "log:data", "join.wait_s: 0.0 is out of range: expected more than 0"),
     ],
 )
 def test_a_join_has_all_its_topics_on_a_cluster_or_none(join, url, said):

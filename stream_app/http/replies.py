@@ -102,6 +102,8 @@ def of_error(error: Exception) -> web.Response:
         return error_reply(401, "unauthorized", str(error))
     if isinstance(error, Overloaded):
         return error_reply(429, "overloaded", str(error))
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return error_reply(413, "too_large", f"{error.text} (http.max_body_bytes) Send fewer events at once.")
     if isinstance(error, web.HTTPException):
         return error_reply(error.status, error.reason.lower().replace(" ", "_"), error.text or error.reason)
     if isinstance(error, msgspec.ValidationError):

@@ -27,13 +27,17 @@ def write_new(path: Path, data: bytes) -> None:
 def replace(path: Path, data: bytes) -> None:
     """Have `path` hold `data`: after kill -9 it holds that or what it held before. Not flushed: see `write_new`.
 
-    Raises OSError. One writer.
+    Raises OSError, and leaves nothing of `data` on a disk that is full. One writer.
     """
     aside = path.with_suffix(".new")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    aside.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def sync_folder(path: Path) -> None:

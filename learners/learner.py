@@ -97,6 +97,10 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
 class Explains(Protocol):
     """A learner that can say what each feature contributed to a prediction."""
 
+    def unexplained(self) -> str | None:
+        """Why no prediction of a learner of this kind can be explained; None where they can."""
+        ...
+
     def score(self, example: Example) -> Score:
         """The raw score of an example, and everything that it is the sum of, interactions included.
 

@@ -119,11 +119,18 @@ class River:
             told["(intercept)"] = float(intercept)  # type: ignore[arg-type]
         return Weights([Weight([name], None, value, f"{value:g}") for name, value in told.items() if value], [])
 
+    def unexplained(self) -> str | None:
+        """See Explains."""
+        last = self._last()
+        if hasattr(last, "_raw_dot_one") and isinstance(getattr(last, "intercept", None), Number):
+            return None
+        return f"river's {type(last).__name__} cannot be explained; its linear models can be"
+
     def score(self, example: Example) -> Score:
         """Of a linear model, with whatever transforms the features before it."""
+        if (why := self.unexplained()) is not None:
+            raise LearnerError(why)
         last = self._last()
-        if not hasattr(last, "_raw_dot_one") or not isinstance(getattr(last, "intercept", None), Number):
-            raise LearnerError(f"river's {type(last).__name__} cannot be explained; its linear models can be")
         fields = {key: field for field, key in _keys(example.features)}
         with self._traceless():
             try:

@@ -139,12 +139,16 @@ class VW:
         with model_file(state) as path:
             self._open(["--preserve_performance_counters", "-i", str(path)])
 
-    def score(self, example: Example) -> Score:
+    def unexplained(self) -> str | None:
+        """See Explains."""
         if self.traits.is_multiline or not self._reading.is_score:
-            raise LearnerError("only a VW learner with a single scalar score can be explained")
+            return "only a VW learner with a single scalar score can be explained"
         other = sorted(name for name in self._reductions if not LINEAR.fullmatch(name))
-        if other:
-            raise LearnerError(f"VW's {', '.join(other)} cannot be explained: its score is no sum over features")
+        return f"VW's {', '.join(other)} cannot be explained: its score is no sum over features" if other else None
+
+    def score(self, example: Example) -> Score:
+        if (why := self.unexplained()) is not None:
+            raise LearnerError(why)
         if self._terms is None:
             self._terms = Terms(self._model(""))
         line = pylibvw.example(self._vw, self._label_type, _unlabelled(example.text))

@@ -19,6 +19,7 @@ class AlertFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_failing = False
 
     def read(self) -> dict[str, Alert]:
         """Those that fired when it was written, by rule; none where there is no such file, or it cannot be read."""
@@ -30,9 +31,14 @@ class AlertFile:
             log.warning("which alerts fired before is not known: %s: %s", self._path, error)
             return {}
 
-    def write(self, firing: Mapping[str, Alert]) -> None:
-        """These fire; survives kill -9. Where that cannot be written, the log says so, and nothing else happens."""
+    def write(self, firing: Mapping[str, Alert]) -> bool:
+        """These fire; survives kill -9. Whether that could be written; where it could not, the log says why."""
         try:
             replace(self._path, msgspec.json.encode(firing))
         except OSError as error:
-            log.error("which alerts fire cannot be written to %s: %s", self._path, error)
+            if not self._is_failing:
+                log.error("which alerts fire cannot be written to %s: %s", self._path, error)
+            self._is_failing = True
+            return False
+        self._is_failing = False
+        return True

@@ -59,6 +59,7 @@ class Alerting:
         self._webhook = webhook
         self._rules = {rule.name: rule for rule in RULES if settings.rule(rule.name).on}
         self._file = AlertFile(path)
+        self._is_written = True
         told = self._file.read()
         self._restored = {rule.name: told[rule.name] for rule in RULES if rule.name in told}
         self._alerts = {name: self._restored.get(name, Alert()) for name in self._rules}
@@ -103,17 +104,19 @@ class Alerting:
         self._past.append(now)
         then = self._past[0]
         told = [rule for rule in RULES if self._judge(rule, now, then)]
-        if told:
-            self._file.write({name: self._alerts[name] for name in self.firing} | self._restored)
+        if told or not self._is_written:
+            self._is_written = self._file.write({name: self._alerts[name] for name in self.firing} | self._restored)
 
     def _judge(self, rule: Rule, now: Figures, then: Figures) -> bool:
         """Tell where it has begun to fire, has cleared, or is heard of first in this process; whether that was so."""
         before = self._alerts.get(rule.name, self._restored.get(rule.name, Alert()))
         if rule.name in self._rules:
             value = rule.value(now, then)
-            if rule.name in self._restored and self._is_early(value, now, then):
+            alert = judged(before, value, _limits(rule, self._settings), now.at_s)
+            is_over = rule.name in self._restored and alert.state != "firing"
+            if is_over and self._is_early(rule, value, now, then):
                 return False
-            alert = self._alerts[rule.name] = judged(before, value, _limits(rule, self._settings), now.at_s)
+            self._alerts[rule.name] = alert
         else:
             alert = Alert()  # it was switched off while it fired
         is_restored = self._restored.pop(rule.name, None) is not None
@@ -122,9 +125,11 @@ class Alerting:
             return True
         return False
 
-    def _is_early(self, value: float | None, now: Figures, then: Figures) -> bool:
+    def _is_early(self, rule: Rule, value: float | None, now: Figures, then: Figures) -> bool:
         """Whether this process has not seen enough yet to say that a rule no longer holds."""
-        return then is now or (value is None and now.at_s - self._began_s < self._settings.window_s)
+        if rule.is_windowed:
+            return then is now or now.at_s - self._began_s < self._settings.window_s
+        return then is now or value is None
 
     async def _look_on(self) -> None:
         while True:

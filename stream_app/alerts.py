@@ -50,6 +50,8 @@ class Rule(msgspec.Struct, frozen=True):
     value: Value
     threshold: float
     for_s: float
+    is_windowed: bool = False
+    """Whether a service that has just begun knows nothing yet, whatever the value: it is of what began with it."""
 
     @property
     def runbook(self) -> str:
@@ -124,17 +126,18 @@ RULES = (
         0.0,
         300.0,
     ),
-    Rule("error_rate", "{value:.1%} of the requests failed", _error_rate, 0.05, 60.0),
-    Rule("lag_growing", "{value:.0f} records more than before wait to be learnt", _lag_growing, 1_000.0, 60.0),
+    Rule("error_rate", "{value:.1%} of the requests failed", _error_rate, 0.05, 60.0, True),
+    Rule("lag_growing", "{value:.0f} records more than before wait to be learnt", _lag_growing, 1_000.0, 60.0, True),
     Rule(
         "checkpoint_overdue",
         "what was learnt waits for a checkpoint {value:.1f} times as long as it should",
         lambda now, _: now.checkpoint_wait_s / now.checkpoint_every_s,
         3.0,
         60.0,
+        True,
     ),
-    Rule("dead_letters", "{value:.1%} of the records could not be learnt", _dead_letters, 0.01, 60.0),
-    Rule("freshness", "records are {value:.0f} s old before answers know of them", _freshness, 300.0, 60.0),
+    Rule("dead_letters", "{value:.1%} of the records could not be learnt", _dead_letters, 0.01, 60.0, True),
+    Rule("freshness", "records are {value:.0f} s old before answers know of them", _freshness, 300.0, 60.0, True),
     Rule(
         "importance_shift",
         "features have gained or lost importance",

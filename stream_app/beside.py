@@ -23,6 +23,11 @@ class Beside:
         """Whether it was started."""
         return self._task is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was started, and nothing of it is left."""
+        return self._task is not None and self._task.done()
+
     def start(self) -> None:
         """Begin."""
         if self._task is None:

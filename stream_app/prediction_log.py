@@ -26,7 +26,7 @@ _NEW_ID = re.compile(r"[0-9a-f]{8}-(\d{1,18})")
 """What `new_id` gives, with the number."""
 
 WAITING = 128
-"""Predictions that may wait to be written at once, at most, and never longer than until `flush`."""
+"""Predictions without an id that may wait to be written at once, at most, and never longer than until `flush`."""
 
 FORGOTTEN_AT_ONCE = 4
 """Entries let go of with each new one, at most: no scan ever holds up `/predict`."""
@@ -123,7 +123,7 @@ class PredictionLog:
         counts.next += 1
         counts.size_bytes += len(value)
         self._forget(logged.seen_at)
-        if not is_unnamed or len(self._pending) >= 2 * WAITING:
+        if not is_unnamed or counts.next - self._written.next >= WAITING:
             self.flush()
 
     def flush(self) -> bool:
@@ -137,7 +137,8 @@ class PredictionLog:
         if is_written:
             self._written = copy(self.counts)
         else:
-            self.counts, self._oldest_at = copy(self._written), 0.0
+            labels = {name: getattr(self.counts, name) for name in ("in_time", "late", "duplicate", "orphan")}
+            self.counts, self._oldest_at = msgspec.structs.replace(self._written, **labels), 0.0
         return is_written
 
     def get(self, event_id: str) -> Logged | None:
@@ -235,7 +236,8 @@ class PredictionLog:
                 for reader in self._readers:
                     self._pending |= reader.losing(logged)
                 if self.is_current(logged):
-                    self._pending[_BY_ID + logged.id.encode()] = None
+                    if not logged.is_unnamed:
+                        self._pending[_BY_ID + logged.id.encode()] = None
                     counts.waiting -= logged.waits
                     counts.expired += logged.waits
 

@@ -12,6 +12,7 @@ from checkpoints.errors import CheckpointMissing
 from checkpoints.manifest import Hole, Manifest
 from stream_app.history import is_live
 from stream_app.holes import Excepted
+from stream_app.progressive.rows import ProgressiveError
 from stream_app.progressive.scores import part
 from stream_app.relearning import BATCH, Relearning, Tell
 from stream_app.settings import Settings
@@ -119,7 +120,10 @@ def _proven_metrics(manifest: Manifest) -> dict[str, object]:
 def _is_other_value(checkpoint: Checkpoint, found: Checkpoint) -> bool:
     """Whether both count what decisions were worth, and not the same ones."""
     was, now = checkpoint.blobs.get("value"), found.blobs.get("value")
-    return was is not None and now is not None and not is_same_past(was, now)
+    try:
+        return was is not None and now is not None and not is_same_past(was, now)
+    except ProgressiveError:  # no state at all: nothing that was counted
+        return True
 
 
 def _remarks(checkpoint: Checkpoint, found: Checkpoint) -> list[str]:

@@ -37,6 +37,8 @@ class SeriesFile:
         """See Series.add; the row is written before this returns."""
         series, before = self.series, len(self.series.rows)
         row = series.add(at, figures)
+        if series.behind and self._written == series.columns:
+            return row
         is_thinned = len(series.rows) <= before
         try:
             self._write_all() if is_thinned or self._written != series.columns else self._append()
@@ -69,7 +71,7 @@ def _read(path: Path, columns: Sequence[str]) -> Series:
     places = {name: place for place, name in enumerate(written, 2)}
     used = {place for line in lines for place, figure in enumerate(line) if figure is not None}
     others = [name for name, place in places.items() if name not in columns and place in used]
-    series = Series([*columns, *others][:MOST_COLUMNS])
+    series = Series(columns, others[-(MOST_COLUMNS - len(columns)) :])
     from_ = [places.get(name, _NOWHERE) for name in series.columns]
     for number, line in enumerate(lines):
         row = [line[1], *[line[place] if place < len(line) else None for place in from_]]
@@ -93,7 +95,7 @@ def _lines(path: Path) -> tuple[list[str], list[Row]]:
     for line in lines:
         try:
             found = msgspec.json.decode(line, type=_Head | Row)
-        except msgspec.DecodeError:
+        except ValueError:
             continue  # torn by a kill, or damaged: one row less
         if isinstance(found, _Head):
             columns = found.columns

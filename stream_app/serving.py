@@ -138,10 +138,12 @@ class Serving:
         if not target.candidates:
             answers = self._answers(self._of(served, target.primary), payloads, asked)
             return self._offered(asked, payloads, answers)
-        primary, answers = self._of(served, target.primary), []
-        for payload in payloads:
-            unit = asked.unit or asked.event_id or decoded(primary.format, [payload])[0].id
-            answers += self._answers(self._of(served, target.model_for(served.tag, unit)), [payload], asked)
+        examples = one_each(self._of(served, target.primary).format, payloads)
+        units = [asked.unit or asked.event_id or example.id for example in examples]
+        models = [self._of(served, target.model_for(served.tag, unit)) for unit in units]
+        answers = [self._answered(model, [payload], asked)[0] for model, payload in zip(models, payloads, strict=True)]
+        for model, payload, answer in zip(models, payloads, answers, strict=True):
+            self._keep(model, [payload], [answer], asked)
         return self._offered(asked, payloads, answers)
 
     def split(self, body: bytes) -> list[bytes]:
@@ -211,10 +213,12 @@ class Serving:
         return served.models[model_id] if model_id != LIVE else self._live()
 
     def _answers(self, model: StoredModel | LiveModel, payloads: Sequence[bytes], asked: Asked) -> list[Prediction]:
-        """What may be kept is; in the log, what has no id is given one."""
-        examples = decoded(model.format, payloads)
-        if len(examples) != len(payloads):
-            raise FormatError("body: a list within a list; expected one event, or one list of events")
+        answers = self._answered(model, payloads, asked)
+        self._keep(model, payloads, answers, asked)
+        return answers
+
+    def _answered(self, model: StoredModel | LiveModel, payloads: Sequence[bytes], asked: Asked) -> list[Prediction]:
+        examples = one_each(model.format, payloads)
         learner, answers = model.learner, []
         for example in examples:
             answer = Prediction(example.id or asked.event_id, learner.predict(example), model.id)
@@ -223,18 +227,22 @@ class Serving:
             if asked.is_explained:
                 answer.explain(explanation(learner, example))
             answers.append(answer)
-        if asked.is_kept:
-            since = self._trainer.parent if isinstance(model, LiveModel) else None
-            for payload, answer in zip(payloads, answers, strict=True):
-                self._keep(payload, answer.id, Answered(answer.prediction, model.id, since, asked.tag))
         return answers
 
-    def _keep(self, payload: bytes, event_id: str | None, answered: Answered) -> None:
-        if event_id is not None:
-            self._log.put(event_id, payload, answered)
-        elif self._names_all:
-            self._log.put(self._log.new_id(), payload, answered, is_unnamed=True)
-            self._flush_soon()
+    def _keep(
+        self, model: StoredModel | LiveModel, payloads: Sequence[bytes], answers: Sequence[Prediction], asked: Asked
+    ) -> None:
+        """What may be kept is; in the log, what has no id is given one."""
+        if not asked.is_kept:
+            return
+        since = self._trainer.parent if isinstance(model, LiveModel) else None
+        for payload, answer in zip(payloads, answers, strict=True):
+            answered = Answered(answer.prediction, model.id, since, asked.tag)
+            if answer.id is not None:
+                self._log.put(answer.id, payload, answered)
+            elif self._names_all:
+                self._log.put(self._log.new_id(), payload, answered, is_unnamed=True)
+                self._flush_soon()
 
     def _flush_soon(self) -> None:
         if not self._is_flush_due:
@@ -264,18 +272,24 @@ class Serving:
 
 def unexplained(learner: Learner) -> str | None:
     """Why predictions of this learner cannot be explained; None where they can."""
-    try:
-        explanation(learner, Example(text=b"|"))
-    except LearnerError as error:
-        return str(error)
-    return None
+    if not isinstance(learner, Explains):
+        return f"explain: {learner.traits.kind} learners cannot explain a prediction"
+    return learner.unexplained()
 
 
 def explanation(learner: Learner, example: Example) -> Explanation:
     """What each feature and field contributed. Raises LearnerError where this learner cannot say."""
     if not isinstance(learner, Explains):
-        raise LearnerError(f"explain: {learner.traits.kind} learners cannot explain a prediction")
+        raise LearnerError(str(unexplained(learner)))
     return explained(learner.score(example))
+
+
+def one_each(format_: Format, payloads: Sequence[bytes]) -> Sequence[Example]:
+    """The example of each payload. Raises FormatError naming the first one that is none, or many."""
+    examples = decoded(format_, payloads)
+    if len(examples) != len(payloads):
+        raise FormatError("body: a list within a list; expected one event, or one list of events")
+    return examples
 
 
 def decoded(format_: Format, payloads: Sequence[bytes]) -> Sequence[Example]:

@@ -211,7 +211,10 @@ class ValueSettings(_Section, frozen=True):
 
 
 class StateSettings(_Section, frozen=True):
-    """`[state]`: the folder for what belongs to this machine: dead letters, predictions, the order journal."""
+    """`[state]`: the folder for what belongs to this machine.
+
+    Dead letters, predictions, the order journal, figures over time, which alerts fire.
+    """
 
     dir: str = "data/state"
     dead_letters: int = 100_000

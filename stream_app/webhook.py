@@ -36,6 +36,9 @@ class Webhook:
 
     def send(self, body: bytes) -> None:
         """Have it posted, soon."""
+        if self._posting.has_ended:
+            self._lose("posting has ended")
+            return
         try:
             self._waiting.put_nowait(body)
         except asyncio.QueueFull:
@@ -49,8 +52,9 @@ class Webhook:
         """Post what waits, if that is done within GOODBYE_S."""
         if not self._posting.is_begun:
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._waiting.join(), GOODBYE_S)
+        if not self._posting.has_ended:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._waiting.join(), GOODBYE_S)
         await self._posting.close()
 
     async def _post_on(self) -> None:

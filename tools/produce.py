@@ -13,6 +13,7 @@ import msgspec
 import orjson
 
 from formats.format import Format
+from formats.numbers import written
 from formats.schema import Schema
 from stream_app import config as configuration
 from stream_app import wiring
@@ -259,7 +260,7 @@ class Flip:
     def __init__(self, schema: Schema) -> None:
         """Raises ConfigError where the names stand for other than two values."""
         self._field, names = schema.label or "label", schema.labels
-        self._opposite: dict[object, object] = {1: 0, 0: 1, -1: 1}
+        self._opposite: dict[object, object] = {1: 0, 0: 1, -1: 1, "1": "0", "0": "1", "-1": "1"}
         if names:
             if len(set(names.values())) != 2:
                 raise ConfigError(f"--flip-labels: expected names of two labels in schema.labels, got {sorted(names)}")
@@ -269,6 +270,16 @@ class Flip:
         """Raises ConfigError where there is no such label."""
         try:
             event = orjson.loads(payload)
-            return orjson.dumps(event | {self._field: self._opposite[event[self._field]]})
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            features = event.get("features")
+            if isinstance(features, dict) and event.get("label") is None:
+                return orjson.dumps(event | {"features": self._flipped(features, self._field)})
+            is_flat = features is None and self._field in event
+            return orjson.dumps(self._flipped(event, self._field if is_flat else "label"))
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
             raise ConfigError(f"--flip-labels: no binary label in {payload[:80]!r}") from error
+
+    def _flipped(self, event: dict[str, object], field: str) -> dict[str, object]:
+        label = event[field]
+        if label not in self._opposite and isinstance(label, int | float):
+            label = written(label)
+        return event | {field: self._opposite[label]}

@@ -72,7 +72,7 @@ def _dispatcher(app: web.Application) -> Callable[[web.BaseRequest], Awaitable[w
 
     async def dispatch(base: web.BaseRequest) -> web.StreamResponse:
         request = cast("web.Request", base)  # as the application makes them
-        if request.path == "/predict" and request.method == "POST":
+        if request.path == "/predict" and request.method == "POST" and "Expect" not in request.headers:
             return await guard(request, predicted)
         return await handle(request)
 

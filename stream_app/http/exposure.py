@@ -24,7 +24,7 @@ def check_host(request: web.Request, http: HttpSettings) -> None:
     rebinding): the name is all that tells them apart.
     """
     host = request.headers.get("Host")
-    if http.token is None and host is not None and not _is_own(host) and _name(host) not in http.hosts:
+    if http.token is None and host is not None and not _is_own(host) and _name(host) not in map(_name, http.hosts):
         raise web.HTTPForbidden(
             text=f"{host[:100]!r} is no name of this service: ask by address or localhost, or name it in http.hosts"
         )
@@ -45,12 +45,12 @@ def _is_own(host: str) -> bool:
 
 def _name(host: str) -> str:
     """
-    >>> _name("LocalHost:8080"), _name("[::1]:8080"), _name("::1")
-    ('localhost', '::1', '::1')
+    >>> _name("LocalHost:8080"), _name("box.local."), _name("[::1]:8080"), _name("::1")
+    ('localhost', 'box.local', '::1', '::1')
     """
     if host.startswith("["):
         return host[1:].partition("]")[0]
-    return (host.rpartition(":")[0] if host.count(":") == 1 else host).lower()
+    return (host.rpartition(":")[0] if host.count(":") == 1 else host).rstrip(".").lower()
 
 
 def _is_loopback(host: str) -> bool:

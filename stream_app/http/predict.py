@@ -63,7 +63,10 @@ async def predict_for_tag(request: web.Request) -> web.StreamResponse:
 async def _body(request: web.Request) -> bytes:
     content = request.content
     has_come = content.is_eof() and content.total_bytes <= request.client_max_size
-    return (content.read_nowait() if has_come else await request.read()).strip(LINE_ENDS)
+    body = (content.read_nowait() if has_come else await request.read()).strip(LINE_ENDS)
+    while body.endswith(b" ") and b"\n" in body and not body[body.rindex(b"\n") :].strip(b" \r\n"):
+        body = body[: body.rindex(b"\n")].rstrip(LINE_ENDS)  # a last line of blanks is no event
+    return body
 
 
 def _asked(service: Service, request: web.Request, tag: str | None = None) -> Asked:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 
 from checkpoints.errors import CheckpointDamaged, CheckpointError, CheckpointMissing, HeadMoved, LedgerNameError
 from checkpoints.tags import TagError, UnknownTag
@@ -102,6 +103,8 @@ def of_error(error: Exception) -> web.Response:
         return error_reply(401, "unauthorized", str(error))
     if isinstance(error, Overloaded):
         return error_reply(429, "overloaded", str(error))
+    if isinstance(error, RequestPayloadError):
+        return error_reply(400, "invalid_body", f"the body cannot be read: {error}")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return error_reply(413, "too_large", f"{error.text} (http.max_body_bytes) Send fewer events at once.")
     if isinstance(error, web.HTTPException):

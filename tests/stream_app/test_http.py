@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from checkpoints.tags import By
 from stream_app.http.app import build_app, listen
 from stream_app.http.exposure import check_exposure
 from stream_app.http.openapi import document
@@ -91,12 +92,13 @@ async def test_requests_sent_behind_one_another_are_answered_in_order(settings_i
     """The first is split in its body, the last closes; one speaks HTTP/1.0."""
     bodies = [json.dumps(EVENT | {"id": str(number)}).encode() for number in range(3)]
     request = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n%b\r\n%b"
-    async with serving(settings_in()) as (_, client):
+    async with serving(settings_in()) as (service, client):
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(client))
         first = request % (len(bodies[0]), b"", bodies[0])
         writer.write(first[:-5])
         await writer.drain()
-        await asyncio.sleep(0)
+        while not service.requests_under_way:  # noqa: ASYNC110 the handler waits for the rest of the body
+            await asyncio.sleep(0.001)
         writer.write(first[-5:] + request % (len(bodies[1]), b"", bodies[1]))
         writer.write(request % (len(bodies[2]), b"Connection: close\r\n", bodies[2]))
         answers = await reader.read()
@@ -435,6 +437,51 @@ async def test_of_a_list_that_is_refused_nothing_is_kept(settings_in):
         assert (status, answer["error"]["code"]) == (400, "not_possible")
         assert service.serving.past("a") is None
         assert service.serving.funnel.figures(None).predicted == 0
+
+
+async def test_of_a_list_for_a_tag_with_candidates_that_is_refused_nothing_is_kept(settings_in):
+    async with serving(settings_in()) as (service, client):
+        await service.checkpoint()
+        await service.deployments.deploy("a.b", "live", By("me"))
+        await service.deployments.add("a.b", str(service.store.head()), 0.5, By("me"))
+        status, answer, _ = await asked(client, "POST", "/tag/a.b/predict", [EVENT | {"id": "a"}, {"features": 3}])
+        assert (status, answer["error"]["field"]) == (400, "[1].features")
+        assert service.serving.funnel.figures(None).predicted == 0
+        status, answers, _ = await asked(
+            client, "POST", "/tag/a.b/predict", [EVENT | {"id": str(number)} for number in range(20)]
+        )
+        assert [one["id"] for one in answers] == [str(number) for number in range(20)]
+        assert len({one["model"] for one in answers}) == 2
+        assert service.serving.funnel.figures(None).predicted == 20
+
+
+async def test_what_cannot_score_an_event_without_a_field_is_served_and_explained(settings_in):
+    args = "compose.Select('a') | linear_model.LogisticRegression()"
+    async with serving(settings_in(learner={"kind": "river", "args": args})) as (service, client):
+        assert service.serving.unexplained is None
+        _, answer, _ = await asked(client, "POST", "/predict?explain=1", {"features": {"a": 1.0}})
+        assert "contributions" in answer or "fields" in answer
+
+
+async def test_a_body_that_is_packed_wrongly_is_a_400_and_expect_is_answered(settings_in):
+    async with serving(settings_in()) as (service, client):
+        status, answer, _ = await asked(client, "POST", "/predict", b"garbage", **{"Content-Encoding": "gzip"})
+        assert (status, answer["error"]["code"]) == (400, "invalid_body")
+        assert service.monitor.errors["http"] == 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(client))
+        body = json.dumps(EVENT).encode()
+        head = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % len(body))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
+async def test_a_last_line_of_blanks_is_no_event(settings_in):
+    async with serving(settings_in(events={"format": "vw"})) as (_, client):
+        assert len((await asked(client, "POST", "/predict", b"1 | a\n | b\n  \n \n"))[1]) == 2
+        assert (await asked(client, "POST", "/predict", b"1 | a "))[0] == 200
 
 
 async def test_what_is_only_tried_counts_nowhere(settings_in):

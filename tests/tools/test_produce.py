@@ -160,6 +160,10 @@ def test_parquet_does_not_go_where_another_format_is_read(tmp_path: Path) -> Non
         ({}, {"label": -1}, {"label": 1}),
         ({"label": "y"}, {"y": 0, "a": 2}, {"y": 1, "a": 2}),
         ({"labels": {"YES": 1, "Y": 1, "NO": -1}}, {"label": "Y"}, {"label": "NO"}),
+        ({"labels": {"1": 1, "0": -1}}, {"label": 1.0}, {"label": "0"}),
+        ({}, {"label": "1"}, {"label": "0"}),
+        ({"label": "y"}, {"label": 1, "features": {"a": 2}}, {"label": 0, "features": {"a": 2}}),
+        ({"label": "y"}, {"features": {"y": 1, "a": 2}}, {"features": {"y": 0, "a": 2}}),
     ],
 )
 def test_flipped_labels_are_those_of_the_schema(schema: dict[str, Any], event: object, flipped: object) -> None:

@@ -192,7 +192,7 @@ async function heard(frame) {
   main.classList.remove("waiting");
 }
 
-// All since the service began; false where it did not say: the next frame asks again.
+// All that is kept; false where it did not say: the next frame asks again.
 async function fetched() {
   isFetching = true;
   try {

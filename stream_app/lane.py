@@ -9,6 +9,7 @@ from checkpoints.checkpoint import Checkpoint
 from formats.example import Example, labels_of, weights_of
 from learners.learner import Answer, Column, Learner, Learnt
 from stream_app import wiring
+from stream_app.dead_letters import DeadLetterBox
 from stream_app.progressive.confidence import losses_of
 from stream_app.progressive.rows import Matrix
 from stream_app.relearning import NoLetters, own_trainer
@@ -106,9 +107,9 @@ def paired(lanes: Sequence[Lane], records: Records) -> Paired | None:
     return Paired(losses[:, is_known], decisions[:, is_known])
 
 
-def new_lane(name: str, settings: Settings) -> Lane:
-    """A lane that begins with nothing."""
-    return Lane(name, own_trainer(settings), settings)
+def new_lane(name: str, settings: Settings, letters: DeadLetterBox | None = None) -> Lane:
+    """A lane that begins with nothing; `letters` hears of what it cannot learn."""
+    return Lane(name, own_trainer(settings, letters), settings)
 
 
 def lane_of(name: str, settings: Settings, checkpoint: Checkpoint) -> Lane:

@@ -83,25 +83,33 @@ class Monitor:
         recent.add(seconds)
         self.last[stage] = time.perf_counter() if ended_at is None else ended_at
 
-    def learnt(self, records: Records, decoded: Decoded) -> None:
-        """A micro-batch is learnt, and answers are given by what was learnt of it."""
+    def learnt(self, records: Records, decoded: Decoded, is_again: bool = False) -> None:
+        """A micro-batch is learnt, and answers are given by what was learnt of it.
+
+        `is_again`: not for the first time, and so it is not news how old its records are.
+        """
         labels = labels_of(decoded.examples)
         self.learnt_at = time.time()
         dead = {one.index for one in decoded.dead}
         last = next((index for index in reversed(range(len(records.payloads))) if index not in dead), None)
         self.latest = records.payloads[last] if last is not None else self.latest
         self.events += len(decoded.examples)
-        age_s = max(0.0, self.learnt_at - records.time_s)
-        self._servable_ages.observe(age_s)
-        self.servable.add(age_s)
-        self.servable_s += age_s
         if labelled := len(labels) - labels.count(None):
             self.labelled += labelled
             self.labelled_at = self.learnt_at
+        if not is_again:
+            self._aged(records, decoded, self.learnt_at)
+
+    def _aged(self, records: Records, decoded: Decoded, now: float) -> None:
+        """How old a micro-batch is now that answers know of it."""
+        age_s = max(0.0, now - records.time_s)
+        self._servable_ages.observe(age_s)
+        self.servable.add(age_s)
+        self.servable_s += age_s
         times = times_of(decoded.examples)
         happened_at = next((at for at in reversed(times) if at is not None), None)
         if happened_at is not None:
-            self.event_age.add(self.learnt_at - happened_at)
+            self.event_age.add(now - happened_at)
 
     def passed(self, before: Counts, after: Counts, decoded: Decoded) -> None:
         """What has become of the records of a micro-batch, by the trainer's counts before it and after it."""

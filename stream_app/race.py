@@ -44,6 +44,10 @@ class Standing(msgspec.Struct, frozen=True):
     behind_low: float | None
     behind_high: float | None
     is_surely_worse: bool
+    refused: int = 0
+    """Records that this learner could not take."""
+    why: str | None = None
+    """The first of them, by partition and offset, and why."""
     model: str | None = None
     """The package that was kept, where it was asked for."""
 
@@ -57,6 +61,19 @@ class Leaderboard(msgspec.Struct, frozen=True):
     standings: list[Standing]
 
 
+class _Letters:
+    """How many records a lane could not take, and the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: str | None = None
+
+    def add(self, partition: int, offset: int, reason: str, payload: bytes) -> None:
+        """One more."""
+        self.count += 1
+        self.first = self.first or f"{partition}:{offset}: {reason}"
+
+
 class Race:
     """Every lane learns every record, one example after the other, and predicts each before."""
 
@@ -66,9 +83,10 @@ class Race:
             raise ConfigError(f"--learner: {len(entries)} learners; expected 1 to {MOST_LANES}")
         self.task = settings.model.task
         self.lanes: list[Lane] = []
-        for entry in entries:
+        self._letters = [_Letters() for _ in entries]
+        for entry, letters in zip(entries, self._letters, strict=True):
             own = replaced(settings, "learner", kind=entry.kind, args=entry.args)
-            self.lanes.append(new_lane(entry.name, wiring.with_names(own, is_kept=True)))
+            self.lanes.append(new_lane(entry.name, wiring.with_names(own, is_kept=True), letters))
         self._losses = Losses(len(self.lanes))
 
     async def run(self, source: AsyncIterator[Records], told: Callable[[int], None]) -> None:
@@ -89,7 +107,9 @@ class Race:
             loss, low, high = (number(value) for value in means[index])
             by, by_low, by_high = (number(value) for value in behind)
             name, model = self.lanes[index].name, models[index] if models else None
-            standings.append(Standing(rank, name, loss, low, high, by, by_low, by_high, behind.low > 0, model))
+            refused, why = self._letters[index].count, self._letters[index].first
+            is_worse = behind.low > 0
+            standings.append(Standing(rank, name, loss, low, high, by, by_low, by_high, is_worse, refused, why, model))
         return Leaderboard(LOSS_NAMES[self.task], self._losses.examples, standings)
 
 

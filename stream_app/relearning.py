@@ -9,6 +9,7 @@ from checkpoints.checkpoint import Checkpoint
 from checkpoints.manifest import Hole
 from learners.learner import Learner
 from stream_app import wiring
+from stream_app.dead_letters import DeadLetterBox
 from stream_app.moment import Moment
 from stream_app.refusal import ServiceError
 from stream_app.settings import Settings
@@ -142,10 +143,11 @@ class Relearning:
             raise ServiceError(f"{target.name}: the live model never stood there")
 
 
-def own_trainer(settings: Settings) -> Trainer:
-    """A trainer at the very beginning, of which nobody else hears."""
+def own_trainer(settings: Settings, letters: DeadLetterBox | None = None) -> Trainer:
+    """A trainer at the very beginning, of which nobody else hears, but `letters` of what cannot be learnt."""
     learner = wiring.build_learner(settings)
-    return wiring.build_trainer(settings, learner, wiring.build_format(settings, learner.traits), NoLetters())
+    format_ = wiring.build_format(settings, learner.traits)
+    return wiring.build_trainer(settings, learner, format_, letters or NoLetters())
 
 
 def _after(order: Order, passed: int) -> Order:

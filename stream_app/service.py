@@ -102,6 +102,8 @@ class Service(Standing):
         self._woken = asyncio.Event()
         self.is_stopping = False
         self._is_rewound = False
+        self._learnt_before: Position = {}
+        """Up to where it had come before its last rollback: answers have known of these records before."""
         self._started_at = time.monotonic()
         self.watch = Watch(self, self._state.path / FIGURES)
 
@@ -242,7 +244,8 @@ class Service(Standing):
             learning = self.trainer.learn(piece, decoded)
             while not self._has_learnt(learning):
                 await self._serve()
-            self.monitor.learnt(piece, decoded)
+            is_again = piece.offset < self._learnt_before.get(piece.partition, 0)
+            self.monitor.learnt(piece, decoded, is_again)
             self.monitor.passed(before, self.trainer.counts, decoded)
             await self._serve()
 
@@ -274,9 +277,11 @@ class Service(Standing):
 
     async def _roll_back(self, wanted: Rollback) -> str:
         await self._keeper.settle()
+        before = dict(self.trainer.position)
         checkpoint = await rolled_back(wanted, self.trainer, self.store, self.source)
         recorded = await self._keeper.begin_from(checkpoint, wanted.note)
         self.rollout.offer(recorded)
+        self._learnt_before = {part: max(at, self._learnt_before.get(part, 0)) for part, at in before.items()}
         self._is_rewound = True
         self._woken.set()
         log.info("rolled back to %s, at %s", wanted.id, self.trainer.live_id)

@@ -135,7 +135,9 @@ class Job(msgspec.Struct, frozen=True):
 @click.option(
     "--resume", "is_resumed", is_flag=True, help="Note what is sent, and go on from there when it was killed."
 )
-@click.option("--rate", type=float, help="Events per second; default as fast as they are taken.")
+@click.option(
+    "--rate", type=click.FloatRange(min=0, min_open=True), help="Events per second; default as fast as they are taken."
+)
 @click.option("--first", type=int, default=0, help="Leave out this many events at the beginning. Default 0.")
 @click.option("--limit", type=int, help="Send at most this many events; default all.")
 @click.option(

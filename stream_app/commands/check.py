@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from checkpoints.errors import CheckpointError
@@ -17,6 +16,7 @@ from learners.learner import LearnerError
 from stream_app import config as configuration
 from stream_app import join_topics, wiring
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.terminal import console
 from stream_app.history import check_live
 from stream_app.http.client import Client, ClientError, NotRunning
 from stream_app.http.exposure import check_exposure
@@ -44,7 +44,7 @@ def check(config: str | None, is_json: bool) -> None:
         table = Table("check", "", "", box=None)
         for result in results:
             table.add_row(str(result["check"]), "ok" if result["passed"] else "FAILED", str(result["said"]))
-        Console().print(table)
+        console().print(table)
     raise click.exceptions.Exit(0 if all(result["passed"] for result in results) else 1)
 
 
@@ -71,6 +71,16 @@ def _learner(settings: Settings) -> str:
     traits = wiring.build_learner(settings).traits
     promise = "resumes exactly" if traits.exact_resume else "does NOT resume exactly"
     return f"{traits.kind} {traits.arguments!r}, {promise}"
+
+
+def _shadows(settings: Settings) -> str:
+    """Every learner of `[shadows.learners]` is built."""
+    for name, one in settings.shadows.learners.items():
+        try:
+            wiring.build_learner(configuration.replaced(settings, "learner", kind=one.kind, args=one.args))
+        except LearnerError as error:
+            raise ConfigError(f"shadows.learners.{name}: {error}") from error
+    return ", ".join(settings.shadows.learners) or "none that learn"
 
 
 def _format(settings: Settings) -> str:
@@ -162,6 +172,7 @@ CHECKS: dict[str, Check] = {
     "source": _source,
     "join": _join,
     "predictions": _predictions,
+    "shadows": _shadows,
     "deploy": _deploy,
     "folders": _folders,
     "service": _service,

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from checkpoints.checkpoint import CheckpointStore, Note, Registry, Summary
@@ -22,6 +21,7 @@ from stream_app import config as configuration
 from stream_app import wiring
 from stream_app.commands.cells import readable, short_id, taken
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.terminal import console
 from stream_app.condition import Condition, Names
 from stream_app.differences import differences, numbers
 from stream_app.http.checkpoints import short
@@ -56,7 +56,7 @@ def list_(config: str | None, is_json: bool, owner: str | None, tag: str | None,
     table = Table("", "model", "taken", "why", "position", "loss", box=None, padding=(0, 1, 0, 0))
     for summary in summaries:
         table.add_row("*" if summary.id == head else "", *_cells(summary))
-    Console().print(table)
+    console().print(table)
 
 
 @checkpoints.command(epilog="Example: weir checkpoints diff 1f0c3a9b 77aa01c2")
@@ -80,7 +80,7 @@ def diff(before: str, after: str, config: str | None, is_json: bool, top: int) -
             by = f"{change.by:+g}" if change.by is not None else ""
             table.add_row(readable(change.what), _shown(change.before), _shown(change.after), by)
         if table.row_count:
-            Console().print(table)
+            console().print(table)
     for remark in found.remarks:
         click.echo(remark, err=True)
 

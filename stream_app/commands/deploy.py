@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from checkpoints.tags import By, Tags
@@ -17,6 +16,7 @@ from stream_app import config as configuration
 from stream_app import wiring
 from stream_app.commands.cells import short_id, taken
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.terminal import console
 from stream_app.http.client import Client, NotRunning
 from stream_app.http.tags import Wanted, changed, shown
 from stream_app.settings import ConfigError, Settings
@@ -45,7 +45,7 @@ def deploy(
     if context.invoked_subcommand is not None:
         return
     if tag is None or (model is None) == (not is_back):
-        raise ConfigError("weir deploy: expected --tag and either --model ID or --back")
+        raise ConfigError("expected --tag and either --model ID or --back")
     _change(config, is_json, tag, Wanted("back" if is_back else "deploy", model, None, why, who()))
 
 
@@ -141,4 +141,4 @@ def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
             "candidates": " ".join(f"{short_id(one.model)}:{one.weight:g}" for one in row["candidates"]),
         }
         table.add_row(*(str(cells[column]) for column in columns))
-    Console().print(table)
+    console().print(table)

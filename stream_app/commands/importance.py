@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from stream_app import importance as measuring
 from stream_app.commands.cells import bar, columns, readable, short_id
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.stored_model import opened, store_option
+from stream_app.commands.terminal import console
 from stream_app.importance import Importance, Movement, Mover
 
 TOP = 20
@@ -57,9 +57,9 @@ def _print(found: Importance, top: int) -> None:
     features = columns("importance", "feature", "weight", "spread")
     for one in found.features[:top]:
         features.add_row(f"{one.importance:.6f}", readable(one.name), f"{one.weight:.6f}", f"{one.spread:.6f}")
-    console = Console()
-    console.print(fields)
-    console.print(features)
+    out = console()
+    out.print(fields)
+    out.print(features)
 
 
 def _print_movement(moved: Movement) -> None:
@@ -68,8 +68,8 @@ def _print_movement(moved: Movement) -> None:
         for what, correlation in (("fields", moved.rank_correlation), ("features", moved.feature_rank_correlation))
     ]
     click.echo(f"since {short_id(moved.before)}: rank correlation of {', of '.join(said)}")
-    Console().print(_movers("field", moved.fields))
-    Console().print(_movers("feature", moved.features))
+    console().print(_movers("field", moved.fields))
+    console().print(_movers("feature", moved.features))
 
 
 def _movers(what: str, movers: Sequence[Mover]) -> Table:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import AsyncIterator
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from checkpoints.checkpoint import Note
@@ -14,6 +13,7 @@ from stream_app import wiring
 from stream_app.commands.cells import readable
 from stream_app.commands.options import config_option, format_option, json_option, print_json
 from stream_app.commands.progress_bar import records_bar
+from stream_app.commands.terminal import console
 from stream_app.file_formats import format_of
 from stream_app.race import Leaderboard, Race, entries_of
 from stream_app.settings import Settings
@@ -51,6 +51,8 @@ def race(
     models = _kept(settings, found) if is_kept else []
     board = found.board(models)
     print_json(board) if is_json else _print(board)
+    if not board.examples and any(one.refused for one in board.standings):
+        raise click.exceptions.Exit(1)
 
 
 async def _run(settings: Settings, found: Race, files: tuple[str, ...], limit: int | None, every: int | None) -> None:
@@ -114,9 +116,13 @@ def _print(board: Leaderboard, is_aside: bool = False) -> None:
         )
         if one.model is not None:
             table.add_row("", f"  {one.model}")
-    console = Console(stderr=is_aside)
-    console.print(table)
-    console.print(f"{board.examples:,} labelled examples")
+    out = console(is_aside)
+    out.print(table)
+    out.print(f"{board.examples:,} labelled examples")
+    for one in board.standings:
+        if one.refused:
+            why = f"first {one.why}; they are compared for none"
+            out.print(readable(f"{one.refused:,} refused by {one.learner}, {why}"))
 
 
 def _shown(value: float | None) -> str:

@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 
 from stream_app import config as configuration
 from stream_app.commands.cells import short_id
 from stream_app.commands.deploy import tag_option, who
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.terminal import console
 from stream_app.http.client import Client
 from stream_app.http.tags import Wanted
 from stream_app.promotion import Decision, decide, wish
@@ -34,10 +34,10 @@ def shadows(config: str | None, is_json: bool, over: int | None) -> None:
     if is_json:
         print_json({"shadows": found})
         return
-    console = Console()
-    console.print(_table(("primary", "state", "requests", "dropped", "disagree", "p99 ms", "lag"), found, _told))
+    out = console()
+    out.print(_table(("primary", "state", "requests", "dropped", "disagree", "p99 ms", "lag"), found, _told))
     heads = ("examples", "unpaired", "loss", "primary's", "behind (95 %)")
-    console.print(_table(heads, found, lambda one: _losses(one, over)))
+    out.print(_table(heads, found, lambda one: _losses(one, over)))
 
 
 @click.command(epilog="Example: weir promote -t fraud.production --if 'log_loss < primary - 0.005 over 5000' --yes")

@@ -90,6 +90,10 @@ def replay_(
     reasons = ", ".join(f"{count} by {kind}" for kind, count in done.left_out.items())
     click.echo(done.id)
     click.echo(f"{done.records} records passed, {left_out} left out{reasons and f' ({reasons})'}", err=True)
+    if (offsets or times or where or ids) and not left_out:
+        click.echo(
+            "weir: no record is what was to be left out: are fields, values and places as events have them?", err=True
+        )
 
 
 @click.command(epilog="Example: weir verify 1f0c3a9b")
@@ -171,7 +175,7 @@ def explain(
     """
     is_alone = event is None and model_id is None and store is None
     if (event is None) == (event_id is None) or (event_id is not None and not is_alone):
-        raise ConfigError("weir explain: give an EVENT, and --model ID for another model; or --prediction ID alone")
+        raise ConfigError("give an EVENT, and --model ID for another model; or --prediction ID alone")
     if event_id is None:
         _show(_explained_now(str(event), opened(config, store, model_id)), is_json, top)
         return

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from stream_app import config as configuration
 from stream_app.commands.cells import readable
 from stream_app.commands.options import config_option, json_option, print_json
+from stream_app.commands.terminal import console
 from stream_app.http.client import Client
 
 
@@ -28,7 +28,7 @@ def value(config: str | None, is_json: bool) -> None:
         column.justify = "right"
     for cells in _lines(found):
         table.add_row(*cells)
-    Console().print(table)
+    console().print(table)
 
 
 def _lines(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:

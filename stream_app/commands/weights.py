@@ -6,7 +6,6 @@ from itertools import tee
 
 import click
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from formats.example import Example
@@ -16,6 +15,7 @@ from stream_app import wiring
 from stream_app.commands.cells import readable
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.stored_model import opened, store_option
+from stream_app.commands.terminal import console
 from stream_app.settings import ConfigError, Settings
 from stream_app.sources.file import FileSource
 
@@ -116,7 +116,7 @@ def _print(model: str, told: Weights, wanted: Wanted) -> None:
             for line in _lines(one):
                 click.echo(line.encode(errors="surrogateescape"))
     else:
-        Console().print(_table(shown, wanted.has_names))
+        console().print(_table(shown, wanted.has_names))
     click.echo(f"{len(told.weights)} weights are not zero", err=True)
     if wanted.has_names:
         click.echo(f"{unnamed} of them have no known name, {collisions} have several", err=True)

@@ -134,7 +134,8 @@ def trusted(request: web.Request) -> Service:
 def check_token(request: web.Request, token: str | None, what: str = "this route") -> None:
     """Raises Unauthorized where a token is set and this request does not bring it."""
     if not is_trusted(request, token):
-        raise Unauthorized(f"{what} needs `Authorization: Bearer <token>`")
+        given = "this is another one" if "Authorization" in request.headers else "it is missing"
+        raise Unauthorized(f"{what} needs `Authorization: Bearer <token>`, and {given}; commands read WEIR_HTTP_TOKEN")
 
 
 def is_tried(request: web.BaseRequest) -> bool:

@@ -1,8 +1,14 @@
 """Each rule holds above its threshold, for as long as it must, and clears as soon as it does not."""
 
+from pathlib import Path
+
+import msgspec
 import pytest
 
+from stream_app.alert_file import AlertFile
+from stream_app.alerting import Alerting
 from stream_app.alerts import LEAST, RULES, Alert, Figures, Limits, judged
+from stream_app.settings import AlertSettings
 
 BY_NAME = {rule.name: rule for rule in RULES}
 THEN = Figures(at_s=0.0)
@@ -77,3 +83,50 @@ def test_a_rule_clears_at_once(value):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_says_what_is_wrong_in_a_sentence(rule):
     assert "{" not in rule.summary.format(value=rule.threshold + 1)
+
+
+RESTORED = {"threshold": 30.0, "for_s": 0.0}
+
+
+def restarted(tmp_path: Path, rule: str, figures: list[Figures], window_s: float = 100.0) -> tuple[Alerting, list[str]]:
+    """What a service says that begins while a rule fires, look by look."""
+    path = tmp_path / "alerts.json"
+    AlertFile(path).write({rule: Alert("firing", 50.0, 1.0)})
+    settings = msgspec.convert({rule: RESTORED, "window_s": window_s}, AlertSettings)
+    left = iter(figures)
+    alerting = Alerting(settings, "model", lambda: next(left), None, path)
+    said = []
+    for _ in figures:
+        alerting.look()
+        said.append(",".join(alerting.firing) + "".join(change.status[0] for change in alerting.changes))
+    return alerting, said
+
+
+def test_after_a_restart_what_is_measured_over_the_window_is_not_over_before_one_has_passed(tmp_path: Path) -> None:
+    figures = [Figures(at_s=1_000.0 + at, lag=40) for at in (0.0, 5.0, 99.0, 101.0)]
+    _, said = restarted(tmp_path, "lag_growing", figures)
+    assert said == ["lag_growing", "lag_growing", "lag_growing", "r"]
+
+
+def test_after_a_restart_what_still_grows_is_told_at_once(tmp_path: Path) -> None:
+    figures = [Figures(at_s=1_000.0 + at, lag=int(10 * at)) for at in (0.0, 5.0)]
+    _, said = restarted(tmp_path, "lag_growing", figures)
+    assert said == ["lag_growing", "lag_growingf"]
+
+
+def test_after_a_restart_no_prediction_is_not_over_until_one_has_come(tmp_path: Path) -> None:
+    times = [None, None, None, 2.0]
+    figures = [Figures(at_s=1_000.0 + 200 * at, no_prediction_s=one) for at, one in enumerate(times)]
+    _, said = restarted(tmp_path, "predictions_zero", figures)
+    assert said == ["predictions_zero", "predictions_zero", "predictions_zero", "r"]
+
+
+def test_what_fires_while_the_disk_is_full_is_written_when_there_is_room(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "alerts.json"
+    settings = msgspec.convert({"predictions_zero": RESTORED}, AlertSettings)
+    alerting = Alerting(settings, "model", lambda: Figures(at_s=1_000.0, no_prediction_s=60.0), None, path)
+    alerting.look()
+    assert (alerting.firing, AlertFile(path).read()) == (["predictions_zero"], {})
+    path.parent.mkdir()
+    alerting.look()
+    assert set(AlertFile(path).read()) == {"predictions_zero"}

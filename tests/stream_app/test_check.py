@@ -112,3 +112,9 @@ def test_what_is_deployed_by_itself_is_said(tmp_path):
     assert checked(tmp_path, settings, 0)["deploy"] == (True, said)
     assert not checked(tmp_path, '[deploy]\nsanity = "missing.jsonl"\n', 1)["deploy"][0]
     assert not checked(tmp_path, '[deploy]\ntag = "Fraud"\n', 1)["deploy"][0]
+
+
+def test_a_shadow_that_cannot_be_built_is_found(tmp_path):
+    is_passed, said = checked(tmp_path, "[shadows.learners.x]\nargs = '--nosuch'\n", 1)["shadows"]
+    assert not is_passed
+    assert said.startswith("shadows.learners.x: ")

@@ -180,6 +180,19 @@ def test_a_deployed_model_outlives_retention_and_what_is_unknown_is_refused(tmp_
         assert service.get(f"/tags/{TAG}").body["primary"] == first
 
 
+def test_a_table_that_a_program_reads_is_not_cut(tmp_path: Path) -> None:
+    service, tag = Weir(tmp_path), "a_tag_with_a_name_of_forty_letters.and_more"
+    with closing(service):
+        service.start().post("/events", synthetic(1)[0])
+        service.wait_learnt(1)
+        model = service.checkpoint()
+        service.post(f"/tags/{tag}", {"model": model, "why": "a reason of some length, as people give them"})
+        (row,) = service.command("tags").out.splitlines()[1:]
+        assert row.split()[:2] == [tag, model[7:19]]
+        assert "as people give them" in row
+        assert service.stop() == 0
+
+
 def test_candidates_answer_for_their_units_and_always_the_same_ones(tmp_path: Path) -> None:
     service = Weir(tmp_path)
     with closing(service):

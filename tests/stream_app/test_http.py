@@ -239,6 +239,13 @@ def test_other_machines_are_kept_out_without_a_token(settings_in, host):
     check_exposure(settings_in(http={"host": host, "token": "x"}).http)
 
 
+async def test_a_name_of_the_settings_is_taken_with_port_and_in_any_case(settings_in):
+    async with serving(settings_in(http={"hosts": ["Box.local:8080"]})) as (_, client):
+        for host in ("box.LOCAL:9", "box.local.", "localhost."):
+            assert (await asked(client, "GET", "/health/live", Host=host))[0] == 200, host
+        assert (await asked(client, "GET", "/health/live", Host="fox.local"))[0] == 403
+
+
 async def test_too_large_a_body_or_event_is_a_413(settings_in):
     limits = {"http": {"max_body_bytes": 2000}, "events": {"max_bytes": 500}}
     async with serving(settings_in(**limits)) as (_, client):
@@ -482,6 +489,23 @@ async def test_a_last_line_of_blanks_is_no_event(settings_in):
     async with serving(settings_in(events={"format": "vw"})) as (_, client):
         assert len((await asked(client, "POST", "/predict", b"1 | a\n | b\n  \n \n"))[1]) == 2
         assert (await asked(client, "POST", "/predict", b"1 | a "))[0] == 200
+
+
+async def test_how_old_records_are_that_are_learnt_again_is_no_news(settings_in):
+    async with serving(settings_in()) as (service, client):
+        await asked(client, "POST", "/events", [EVENT | {"id": str(number)} for number in range(5)])
+        await learnt(service)
+        taken = await service.checkpoint()
+        await asked(client, "POST", "/events", [EVENT | {"id": str(number)} for number in range(5, 9)])
+        await learnt(service)
+        ages, labelled = service.monitor.servable.count, service.monitor.labelled
+        assert (await asked(client, "POST", "/rollback", {"id": taken, "replay": True}))[0] == 200
+        while service.monitor.labelled < labelled + 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert service.monitor.servable.count == ages
+        await asked(client, "POST", "/events", EVENT)
+        while service.monitor.servable.count == ages:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_what_is_only_tried_counts_nowhere(settings_in):

@@ -178,6 +178,21 @@ def test_what_is_forgotten_before_its_label_is_appended_stays_forgotten(tmp_path
     log.close()
 
 
+def test_what_became_of_labels_is_counted_on_a_full_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = PredictionLog(tmp_path, Kept(10, 1e9))
+    log.put("a", b"1")
+    with monkeypatch.context() as full:
+        full.setattr(LocalDb, "write", lambda self, changes: False)
+        for what in ("late", "orphan", "orphan"):
+            log.count(what)
+        log.put("b", b"2")
+    assert (log.counts.late, log.counts.orphan, log.counts.predicted) == (1, 2, 1)
+    log.count("duplicate")
+    log.close()
+    counts = PredictionLog(tmp_path, Kept(10, 1e9)).counts
+    assert (counts.late, counts.orphan, counts.duplicate, counts.predicted) == (1, 2, 1, 1)
+
+
 def test_on_a_full_disk_nothing_is_forgotten_and_nothing_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = PredictionLog(tmp_path, Kept(3, 1e9))
     reader = log.reader("one", lambda logged: True)

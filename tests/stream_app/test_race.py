@@ -126,3 +126,15 @@ def test_wrong_learners_are_refused(tmp_path: Path) -> None:
     (tmp_path / "e.jsonl").write_bytes(synthetic(1)[0])
     assert "expected KIND: ARGS" in refused("race", str(tmp_path / "e.jsonl"), "--learner", "nothing")
     assert "--no_such" in refused("race", str(tmp_path / "e.jsonl"), "--learner", "vw: --no_such")
+
+
+def test_what_a_learner_cannot_take_is_not_compared_and_is_told(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_bytes(b"\n".join(synthetic(300)))
+    scaler = "river: preprocessing.StandardScaler() | linear_model.LogisticRegression()"
+    ran = run_weir(
+        "race", str(events), "--learner", "vw: --loss_function logistic --link logistic", "--learner", scaler
+    )
+    assert ran.code == 1
+    assert "0 labelled examples" in ran.out
+    assert f"300 refused by {scaler}, first 0:0: river: " in ran.out

@@ -238,6 +238,8 @@ async def test_a_proof_fails_and_names_the_place_where_a_byte_was_changed(tmp_pa
 
 def test_a_package_that_was_made_up_is_not_proven(tmp_path: Path) -> None:
     service = Weir(tmp_path)
+    cells = [f"{{actual = {a}, predicted = {p}, value = 1.0}}" for a in (0, 1) for p in (0, 1)]
+    service.toml.write_text(service.toml.read_text() + f"[value]\ncells = [{', '.join(cells)}]\n")
     with closing(service):
         service.start()
         service.post("/events", b"\n".join(synthetic(500)))
@@ -248,6 +250,10 @@ def test_a_package_that_was_made_up_is_not_proven(tmp_path: Path) -> None:
         made_up = store.keep(type(real).of(real.manifest, blobs), store.list()[0].note)
         ran = command(service, "verify", made_up, code=1)
         assert "blob 'learner' not what parent and log give" in ran.out
+        junk = store.keep(type(real).of(real.manifest, {**real.blobs, "value": b"junk"}), store.list()[0].note)
+        assert "blob 'value' not what parent and log give" in command(service, "verify", junk, code=1).out
+        nothing = command(service, "replay", "--from", real.id[7:], "--except-where", "nope = 1", code=0)
+        assert "no record is what was to be left out" in nothing.err
         service.rollback(real.id, "--skip")
         assert "it is its parent" in command(service, "verify").out
 

@@ -5,9 +5,11 @@ import re
 import signal
 import subprocess
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from weir_process import WEIR, wait_for
 
 EVENTS = 49_097
@@ -16,7 +18,7 @@ EVENTS = 49_097
 class Demo:
     """A demo that runs, in a folder."""
 
-    def __init__(self, folder: Path, rate: int = 20_000) -> None:
+    def __init__(self, folder: Path, rate: int) -> None:
         self._said = folder / "said"
         with self._said.open("wb") as said:
             command = [WEIR, "demo", "--port", "0", "--rate", str(rate)]
@@ -37,23 +39,38 @@ class Demo:
         wait_for(lambda: text in self.said_so_far())
 
 
-def test_killed_in_the_middle_it_goes_on_and_learns_each_event_once(tmp_path: Path) -> None:
-    demo = Demo(tmp_path, rate=2_000)  # slow enough to be in the middle when it is killed
-    wait_for(lambda: demo.status()["labels"] >= 50)
-    demo.process.kill()
-    demo.process.wait()
-    demo = Demo(tmp_path)
-    demo.wait("everything is learnt")
-    status = demo.status()
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Begins one in the same folder; none is left at the end."""
+    begun: list[Demo] = []
+
+    def begin(rate: int = 20_000) -> Demo:
+        begun.append(Demo(tmp_path, rate))
+        return begun[-1]
+
+    yield begin
+    for one in begun:
+        one.process.kill()
+        one.process.wait()
+
+
+def test_killed_in_the_middle_it_goes_on_and_learns_each_event_once(demo: Callable[..., Demo]) -> None:
+    shown = demo(rate=2_000)  # slow enough to be in the middle when it is killed
+    wait_for(lambda: shown.status()["labels"] >= 50)
+    shown.process.kill()
+    shown.process.wait()
+    shown = demo()
+    shown.wait("everything is learnt")
+    status = shown.status()
     assert status["examples"] == EVENTS
     assert 0 < status["labels"] == status["predictions"]
     assert status["value"]["total"] > 0
-    demo.process.send_signal(signal.SIGTERM)
-    assert demo.process.wait() == 0
-    demo = Demo(tmp_path)
-    demo.wait("everything is learnt")
-    status = wait_for(lambda: (now := demo.status())["tags"] and now)
+    shown.process.send_signal(signal.SIGTERM)
+    assert shown.process.wait() == 0
+    shown = demo()
+    shown.wait("everything is learnt")
+    status = wait_for(lambda: (now := shown.status())["tags"] and now)
     assert status["tags"] == {"shuttle.production": status["checkpoint"]}
     assert (status["examples"], status["predictions"]) == (EVENTS, 0)
-    demo.process.send_signal(signal.SIGTERM)
-    assert demo.process.wait() == 0
+    shown.process.send_signal(signal.SIGTERM)
+    assert shown.process.wait() == 0

@@ -1,6 +1,7 @@
 """Charts over time, in a real Chromium: how far back they go, what a restart leaves of them, and zooming in."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -65,6 +66,20 @@ def test_charts_go_back_as_far_as_they_are_told_to(browser: Browser, service: We
     watched.close()
 
 
+def test_a_chart_says_what_its_lines_say_under_the_pointer(browser: Browser, service: Weir) -> None:
+    watched = Watched(browser, service)
+    watched.page.get_by_label("Charts show").select_option("5 minutes")
+    readout, lines = watched.page.locator("#loss .readout"), watched.page.locator("#loss .u-over")
+    expect(readout).to_have_count(0)
+    box = lines.bounding_box()
+    assert box is not None
+    lines.hover(position={"x": box["width"] - 4, "y": 40})
+    expect(readout).to_contain_text(re.compile(r"\d\d:\d\d.*total 0\.\d+"))
+    watched.page.locator("#name").hover()
+    expect(readout).not_to_be_visible()
+    watched.close()
+
+
 def test_who_zooms_in_stays_there_while_figures_come_and_comes_back_by_a_double_click(
     browser: Browser, service: Weir
 ) -> None:
@@ -79,6 +94,16 @@ def test_who_zooms_in_stays_there_while_figures_come_and_comes_back_by_a_double_
     expect(pins(watched)).to_have_count(0)
     seen = service.get("/watch").body["rows"][-1][0]
     wait_for(lambda: service.get("/watch").body["rows"][-1][0] > seen + 3)
+    expect(pins(watched)).to_have_count(0)
+    whole = watched.page.locator("#loss").get_by_role("button", name="Zoomed: show all")
+    whole.click()
+    expect(pins(watched)).not_to_have_count(0)
+    expect(whole).not_to_be_visible()
+    watched.page.mouse.move(box["x"] + 5, box["y"] + 20)
+    watched.page.mouse.down()
+    watched.page.mouse.move(box["x"] + box["width"] / 10, box["y"] + 30, steps=5)
+    watched.page.mouse.up()
+    expect(whole).to_be_visible()
     expect(pins(watched)).to_have_count(0)
     watched.page.mouse.dblclick(box["x"] + 50, box["y"] + 20)
     expect(pins(watched)).not_to_have_count(0)

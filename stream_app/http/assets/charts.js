@@ -1,6 +1,6 @@
 // Charts, by uPlot: lines over time that share one axis, and curves.
 
-import { byId, element, seconds } from "./format.js";
+import { byId, element, moment, number, seconds } from "./format.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const made = [];
@@ -39,17 +39,33 @@ const times = [
   [0.001, ":{ss}.{fff}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
 
+const key = ({ color, dash }) => element("span", { class: `key key${color}${dash ? (dash[0] < 4 ? " dotted" : " dashed") : ""}`, "aria-hidden": "true" });
+
 // What each line is: colours alone would not say it.
 function keys(box, specs) {
   box.parentElement.querySelector(".keys")?.remove();
-  const list = specs.map(({ label, color, dash }) =>
-    element("li", null, element("span", { class: `key key${color}${dash ? " dashed" : ""}`, "aria-hidden": "true" }), label),
-  );
-  box.after(element("ul", { class: "keys" }, ...list));
+  box.after(element("ul", { class: "keys" }, ...specs.map((spec) => element("li", null, key(spec), spec.label))));
+}
+
+// What the lines say under the pointer; it floats, so nothing moves. Who does not see charts has the sentence below them.
+function readout(specs, place, figure) {
+  const told = element("div", { class: "readout", hidden: true, "aria-hidden": "true" });
+  return (chart) => {
+    const { left, idx } = chart.cursor;
+    const found = specs.map((spec, index) => [spec, chart.data[index + 1]?.[idx]]).filter(([, value]) => typeof value === "number");
+    told.hidden = !(left >= 0 && found.length && chart.over.matches(":hover"));
+    if (told.hidden) return;
+    told.replaceChildren(place(chart.data[0][idx]), ...found.map(([spec, value]) => element("div", null, key(spec), `${spec.label} ${figure(value, spec)}`)));
+    if (told.parentElement !== chart.over) chart.over.append(told);
+    told.className = `readout ${left > chart.over.clientWidth / 2 ? "left" : "right"}`;
+  };
 }
 
 function plot(id, options, data) {
   const box = byId(id);
+  const place = options.scales.x.time ? moment : (x) => `${options.axes[0].label} ${number(x)}`;
+  const shown = readout(options.keyed, place, options.figure ?? number);
+  options = { ...options, hooks: { ...options.hooks, setCursor: [shown] } };
   const chart = new uPlot({ width: Math.max(box.clientWidth, 200), height: box.clientHeight, legend: { show: false }, ...options }, data, box);
   // Only as wide as its box, and never the other way round: nothing may move.
   new ResizeObserver(() => chart.setSize({ width: Math.max(box.clientWidth, 200), height: box.clientHeight })).observe(box);
@@ -82,14 +98,18 @@ export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
   if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
   const options = {
     keyed: specs,
+    figure: (value, { scale }) => (isLog && !scale ? seconds(value) : number(value)),
     series: [{}, ...lines(specs).map((line) => ({ ...line, spanGaps: false }))],
     axes,
     scales: { x: { time: true, range: shownTimes }, y: isLog ? { distr: 3 } : { range } },
     cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
-    hooks: { ...hooks, setSelect: [(chart) => (chart.isZoomed ||= chart.select.width > 0)] },
+    hooks: { ...hooks, setSelect: [(chart) => zoom(chart, chart.isZoomed || chart.select.width > 0)] },
   };
   const chart = plot(id, options, [[], ...specs.map(() => [])]);
   chart.over.addEventListener("dblclick", () => overTimeAnew());
+  const still = (event) => event.stopPropagation();
+  chart.whole = element("button", { class: "whole", type: "button", hidden: true, on: { click: overTimeAnew, mousedown: still, dblclick: still } }, "Zoomed: show all");
+  chart.over.append(chart.whole);
   return chart;
 }
 
@@ -99,9 +119,14 @@ export function extend(chart, data) {
   if (chart.isZoomed) chart.redraw();
 }
 
+function zoom(chart, isZoomed) {
+  chart.isZoomed = isZoomed;
+  if (chart.whole) chart.whole.hidden = !isZoomed;
+}
+
 function overTimeAnew() {
   for (const chart of made) {
-    chart.isZoomed = false;
+    zoom(chart, false);
     chart.setData(chart.data);
   }
 }

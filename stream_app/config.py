@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -106,7 +106,23 @@ def _parsed(text: str, wanted: Any) -> Any:
 
 def _named(error: msgspec.ValidationError) -> str:
     place, reason = place_and_reason(error)
+    if reason.startswith("invalid enum value") and (choices := _choices(place)):
+        reason += f": expected one of {', '.join(choices)}"
     return f"{place.replace('[...]', '')}: {'unknown setting' if reason == 'unknown field' else reason}"
+
+
+def _choices(place: str) -> list[str]:
+    """What may stand there, where that is one of some words.
+
+    >>> _choices("learner.kind"), _choices("shadows.learners[...].begin"), _choices("http.port")
+    (['river', 'vw'], ['live', 'start'], [])
+    """
+    found: Any = Settings
+    for name in place.replace("[...]", "").split("."):
+        found = get_type_hints(found).get(name) if isinstance(found, type) and get_origin(found) is None else None
+        if get_origin(found) in (dict, list):
+            found = get_args(found)[-1]
+    return sorted(map(str, get_args(found))) if get_origin(found) is Literal else []
 
 
 def _check(settings: Settings, origin: str) -> None:

@@ -113,7 +113,7 @@ class DeploySettings(_Section, frozen=True):
     sanity: str | None = None
     models: int = 8
     guard_worsens_by: float | None = None
-    guard_metric: str = "average_loss"
+    guard_metric: Literal["average_loss", "log_loss", "brier", "rmse", "mae"] = "average_loss"
     guard_then: Literal["hold", "best"] = "hold"
 
 

@@ -151,6 +151,7 @@ def test_check_fails_with_code_1_where_something_is_wrong(tmp_path):
         (["checkpoints", "show", "01234567"], "no checkpoint starts with"),
         (["checkpoints", "take"], "no service at"),
         (["checkpoints", "verify"], "there are none yet"),
+        (["rollback", "01234567", "--skip", "--replay"], "--skip and --replay: expected one of them"),
         (["rollback", "01234567", "--replay", "--except", "5-9"], "is not PARTITION:FIRST-LAST"),
         (["train", "x.vw", "--format", "vw", "--vw-args", "--daemon"], "--daemon is not for a stream"),
         (["train", "x.vw", "--format", "vw", "--vw-args", "--help"], "--help is not for a stream"),

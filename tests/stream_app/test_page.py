@@ -266,6 +266,7 @@ def test_a_rollback_says_what_will_happen_asks_for_the_token_and_happens(
         page.locator("#token-value").fill(TOKEN)
         page.locator("#token-form button[type=submit]").click()
         expect(page.locator("#rollback")).not_to_be_visible()
+        expect(page.locator("#dead-says")).to_have_text("None.")
         head = wait_for(lambda: (now := service.status()["checkpoint"]) != newest and now)
         assert service.manifest(head).holes[0].last == 1_500
         assert service.blob("learner", head) == service.blob("learner", good)

@@ -159,6 +159,9 @@ async function every(name, key, afterS, ask) {
   now.isUnderWay = false;
 }
 
+// What was refused without the token may be told with it.
+document.addEventListener("token", () => ["dead letters", "features", "checkpoints"].forEach((name) => delete asked[name]));
+
 const askFor = ({ status, figures, deployed }) =>
   Promise.all([
     every("curves", null, 5, () => curves(figures)),

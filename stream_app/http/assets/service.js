@@ -71,6 +71,7 @@ function askedForToken() {
 byId("token-form").addEventListener("submit", () => {
   sessionStorage.setItem(KEY, byId("token-value").value.trim());
   byId("token").returnValue = "given";
+  document.dispatchEvent(new Event("token"));
 });
 byId("token-open").addEventListener("click", askedForToken);
 

@@ -17,6 +17,7 @@ from stream_app.progressive.scores import part
 from stream_app.relearning import BATCH, Relearning, Tell
 from stream_app.settings import Settings
 from stream_app.sources.source import Order, Position, PositionLost, Source, SourceError
+from stream_app.stored_model import as_learnt
 from stream_app.timeline import order_of
 from stream_app.trail import first_difference
 from stream_app.trainer import TrainerError
@@ -64,7 +65,8 @@ async def prove(
         return _held_against(checkpoint, parent)
     try:
         order = order_of(checkpoint)
-        again = Relearning(settings, parent, source)
+        own = settings if parent is not None else as_learnt(settings, manifest)  # a replay may have its own learner
+        again = Relearning(own, parent, source)
         if parent is None:
             again.trainer.stand_at(_begin(manifest.position, order))
         again.trainer.ahead.add(_left_out(checkpoint, parent))

@@ -147,21 +147,25 @@ class Serving:
         return self._offered(asked, payloads, answers)
 
     def split(self, body: bytes) -> list[bytes]:
-        """The events of a request body. Raises FormatError for an empty one, or one that cannot be cut."""
-        if b"\n" not in body and not body.startswith((b"[", b" ", b"\t")) and body:
-            return [body]
-        payloads = list(self._trainer.parts.format.split(io.BytesIO(body)))
+        """The events of a request body. Raises FormatError where it cannot be cut, EventTooLarge."""
+        payloads = [body]
+        if b"\n" in body or body.startswith((b"[", b" ", b"\t")) or not body:
+            payloads = list(self._trainer.parts.format.split(io.BytesIO(body)))
         if not payloads:
             raise FormatError("body: no event in it")
+        self._check_sizes(payloads)
         return payloads
 
     async def append(self, payloads: Sequence[bytes]) -> dict[int, range]:
         """Check that every event could be learnt, then append them all durably. Raises FormatError naming the event."""
+        self._check_sizes(payloads)
+        decoded(self._trainer.parts.format, payloads)
+        return await self._source.append(payloads)
+
+    def _check_sizes(self, payloads: Sequence[bytes]) -> None:
         largest = max(map(len, payloads))
         if largest > self._max_bytes:
             raise EventTooLarge(f"event of {largest} bytes; at most {self._max_bytes} (events.max_bytes) are taken")
-        decoded(self._trainer.parts.format, payloads)
-        return await self._source.append(payloads)
 
     async def label(self, event_id: str, label: JsonLabel) -> dict[int, range]:
         """Append the event that was predicted under this id, completed by its label.

@@ -272,7 +272,7 @@ class Shadows:
 
 
 def _sent(sock: socket.socket | None, data: bytes) -> bool:
-    if sock is None:
+    if sock is None or len(data) > MOST_BYTES:  # what is longer would be cut at the other end
         return False
     try:
         sock.send(data)

@@ -251,6 +251,8 @@ async def test_too_large_a_body_or_event_is_a_413(settings_in):
     async with serving(settings_in(**limits)) as (_, client):
         big = EVENT | {"features": {"f": {"a": "x" * 600}}}
         assert (await asked(client, "POST", "/events", big))[0] == 413
+        assert (await asked(client, "POST", "/predict", big))[0] == 413
+        assert (await asked(client, "POST", "/predict", [EVENT, big]))[0] == 413
         status, body, _ = await asked(client, "POST", "/events", b"x" * 3000)
         assert (status, body["error"]["code"]) == (413, "too_large")
         assert "2000 exceeded. (http.max_body_bytes)" in body["error"]["message"]

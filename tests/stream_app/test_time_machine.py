@@ -254,6 +254,9 @@ def test_a_package_that_was_made_up_is_not_proven(tmp_path: Path) -> None:
         assert "blob 'value' not what parent and log give" in command(service, "verify", junk, code=1).out
         nothing = command(service, "replay", "--from", real.id[7:], "--except-where", "nope = 1", code=0)
         assert "no record is what was to be left out" in nothing.err
+        others = "--loss_function logistic --link logistic -q ff"
+        other = json.loads(command(service, "replay", "--from", "start", "--learner-args", others, "--json").out)["id"]
+        assert "records learnt again give the same bytes" in command(service, "verify", other).out
         service.rollback(real.id, "--skip")
         assert "it is its parent" in command(service, "verify").out
 

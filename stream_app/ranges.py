@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-MOST_PARTITIONS = 1024
+from stream_app.sources.blocks import MAX_PARTITIONS
 
 
 class Range(NamedTuple):
@@ -37,7 +37,7 @@ RANGES = {
     "events.max_bytes": Range(1),
     "source.batch": Range(1, 1024),
     "source.timeout_s": POSITIVE,
-    "source.partitions": Range(1, MOST_PARTITIONS),
+    "source.partitions": Range(1, MAX_PARTITIONS),
     "checkpoints.every_events": Range(1),
     "checkpoints.every_s": POSITIVE,
     "checkpoints.keep": Range(1),
@@ -59,6 +59,6 @@ RANGES = {
     "alerts.every_s": POSITIVE,
     "alerts.window_s": POSITIVE,
     "join.wait_s": POSITIVE,
-    "join.partitions": Range(1, MOST_PARTITIONS),
+    "join.partitions": Range(1, MAX_PARTITIONS),
 }
 """By setting; one that is not set is always in it."""

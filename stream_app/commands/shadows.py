@@ -90,9 +90,7 @@ def _is_one(report: ShadowReport, model: str | None) -> bool:
     return model is None or found.removeprefix("sha256.").startswith(model.removeprefix("sha256."))
 
 
-def _table(
-    heads: Sequence[str], found: Sequence[ShadowReport], cells: Callable[[ShadowReport], Sequence[str]]
-) -> Table:
+def _table(heads: Sequence[str], found: Sequence[ShadowReport], cells: Cells) -> Table:
     """A line per shadow; only its name is folded where the terminal is narrow."""
     table = Table(Column("shadow", overflow="fold"), box=None, padding=(0, 1, 0, 0))
     for head in heads:

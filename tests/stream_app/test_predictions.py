@@ -71,11 +71,11 @@ async def test_a_topic_gets_a_record_of_each_with_the_hash_of_its_event_or_the_e
 
 
 def test_an_answer_holds_a_bounded_number_of_bytes_and_one_prediction_in_any_case(tmp_path: Path) -> None:
-    service = Weir(tmp_path, http={"max_body_bytes": 10 << 20})
+    service = Weir(tmp_path, http={"max_body_bytes": 10 << 20}, events={"max_bytes": 10 << 20})
     with closing(service):
         service.start()
         for size_bytes in (9 << 20, 5 << 20, 2 << 20, 1 << 20):
-            service.post("/predict", {"id": str(size_bytes >> 20), "features": {"a": "x" * size_bytes}})
+            assert service.post("/predict", {"id": str(size_bytes >> 20), "features": {"a": "x" * size_bytes}}).status == 200
         assert [one["id"] for one in service.get("/predictions").body["predictions"]] == ["1", "2"]
         service.post("/predict", {"id": "large", "features": {"a": "x" * (9 << 20)}})
         assert [one["id"] for one in service.get("/predictions").body["predictions"]] == ["large"]

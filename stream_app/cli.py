@@ -1,41 +1,43 @@
 """`weir`: the command line. Puts the commands together, and turns every foreseen error into one line."""
 
 import sys
+from importlib import import_module
 from importlib.metadata import entry_points
 
 import click
 
-from checkpoints.errors import CheckpointError
-from formats.example import FormatError
-from formats.schema import SchemaError
-from learners.learner import LearnerError
-from stream_app.commands.check import check
-from stream_app.commands.checkpoints import checkpoints
-from stream_app.commands.deploy import deploy, tags
-from stream_app.commands.importance import importance
-from stream_app.commands.predict import predict
-from stream_app.commands.race import race
-from stream_app.commands.rollback import rollback
-from stream_app.commands.serve import serve
-from stream_app.commands.shadows import promote, shadows
-from stream_app.commands.time_machine import at, explain, replay_, verify
-from stream_app.commands.train import train
-from stream_app.commands.value import value
-from stream_app.commands.weights import weights
-from stream_app.commands.worker import worker
-from stream_app.http.client import ClientError
-from stream_app.refusal import ServiceError
-from stream_app.settings import ConfigError
-from stream_app.sources.source import SourceError
-from stream_app.trainer import TrainerError
+COMMANDS = {
+    "at": "time_machine", "check": "check", "checkpoints": "checkpoints", "deploy": "deploy", "explain": "time_machine",
+    "importance": "importance", "predict": "predict", "promote": "shadows", "race": "race", "replay": "time_machine",
+    "rollback": "rollback", "serve": "serve", "shadows": "shadows", "tags": "deploy", "train": "train",
+    "value": "value", "verify": "time_machine", "weights": "weights", "worker": "worker",
+}  # fmt: skip
+"""Each command, and the module of `stream_app.commands` that has it."""
 
-FORESEEN = (
-    CheckpointError, ClientError, ConfigError, FormatError, LearnerError, SchemaError, ServiceError, SourceError,
-    TrainerError, OSError,
-)  # fmt: skip
+ON_THE_SERVICE = "weir.commands"
+"""What stands on the service rather than in it (produce, demo) lives in tools/ and registers itself here."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class Commands(click.Group):
+    """A command is imported when it is asked for, as importing all of them takes longer than most need to run."""
+
+    def list_commands(self, ctx: click.Context | None) -> list[str]:
+        """Every name, sorted."""
+        return sorted([*COMMANDS, *(entry.name for entry in entry_points(group=ON_THE_SERVICE))])
+
+    def get_command(self, ctx: click.Context | None, cmd_name: str) -> click.Command | None:
+        """The command of a name; None if there is none."""
+        found: click.Command
+        if cmd_name in COMMANDS:
+            found = getattr(import_module(f"stream_app.commands.{COMMANDS[cmd_name]}"), cmd_name)
+            return found
+        for entry in entry_points(group=ON_THE_SERVICE, name=cmd_name):
+            found = entry.load()
+            return found
+        return None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="weir", prog_name="weir")
 def cli() -> None:
     """Learn from a stream of labelled events, one by one, and serve the model while it learns.
@@ -43,16 +45,6 @@ def cli() -> None:
     Example: weir demo
     """
 
-
-COMMANDS = (
-    serve, worker, train, predict, checkpoints, rollback, deploy, tags, replay_, verify, at, explain, importance,
-    race, shadows, promote, value, check, weights,
-)  # fmt: skip
-for command in COMMANDS:
-    cli.add_command(command)
-# What stands on the service rather than in it (produce, demo, bench) lives in tools/ and registers itself.
-for entry in entry_points(group="weir.commands"):
-    cli.add_command(entry.load(), entry.name)
 
 OF_VW = {
     "train": "VW's own arguments go in --vw-args",
@@ -78,9 +70,29 @@ def main() -> None:
         hint = f" (see {context.command_path} --help)" if context is not None else ""
         message = error.format_message()
         _end(f"{message}{_of_vw(error, message)}{hint}", 2)
-    except FORESEEN as error:
+    except Exception as error:
+        if not isinstance(error, _foreseen()):
+            raise
         _end(str(error), 2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _foreseen() -> tuple[type[Exception], ...]:
+    """What is said in a line; anything else is a defect, and shows where. Imported once there is an error to tell."""
+    from checkpoints.errors import CheckpointError
+    from formats.example import FormatError
+    from formats.schema import SchemaError
+    from learners.learner import LearnerError
+    from stream_app.http.client import ClientError
+    from stream_app.refusal import ServiceError
+    from stream_app.settings import ConfigError
+    from stream_app.sources.source import SourceError
+    from stream_app.trainer import TrainerError
+
+    return (
+        CheckpointError, ClientError, ConfigError, FormatError, LearnerError, SchemaError, ServiceError, SourceError,
+        TrainerError, OSError,
+    )  # fmt: skip
 
 
 def _of_vw(error: click.ClickException, message: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,17 @@ UNFIT = (CheckpointError, LearnerError, ConfigError, ServiceError, TrainerError)
 
 class Insane(ServiceError):
     """A model that says of golden events what it must not: it is not deployed."""
+
+
+class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be done to a tag; the body of `POST /tags/{tag}`."""
+
+    action: Literal["deploy", "back", "add", "remove", "hold"] = "deploy"
+    model: str | None = None
+    weight: float | None = None
+    why: str = ""
+    who: str | None = None
+    figures: dict[str, object] = {}
 
 
 class Served(msgspec.Struct, frozen=True):
@@ -174,3 +186,36 @@ class Deployments:
         served = self._served.get(tag)
         if served is None or served.deployment.number < deployment.number:
             self._served[tag] = Served(tag, deployment, models)
+
+
+async def changed(deployments: Deployments, tag: str, wanted: Wanted, by: By) -> Deployment:
+    """Do what is wanted. Raises what `deployments` raises, and ServiceError where the wish is incomplete."""
+    if wanted.action == "back":
+        return await deployments.back(tag, by)
+    if wanted.action == "hold":
+        return await deployments.hold(tag, by)
+    if wanted.model is None:
+        raise ServiceError(f"model: required to {wanted.action}; the id of a checkpoint, `live`, or `newest` to deploy")
+    if wanted.action == "deploy":
+        return await deployments.deploy(tag, wanted.model, by)
+    if wanted.action == "add":
+        return await deployments.add(tag, wanted.model, wanted.weight, by)
+    return await deployments.remove(tag, wanted.model, by)
+
+
+def shown(tag: str, entry: Deployment) -> dict[str, object]:
+    """An entry of a history, for people and programs."""
+    return {
+        "tag": tag,
+        "primary": entry.primary,
+        "candidates": entry.target.candidates,
+        "shadows": entry.shadows,
+        "number": entry.number,
+        "action": entry.action,
+        "at": entry.at,
+        "who": entry.who,
+        "why": entry.why,
+        "previous": entry.previous,
+        "figures": entry.figures,
+        "follows_checkpoints": entry.rolling is not None,
+    }

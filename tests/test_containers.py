@@ -124,7 +124,7 @@ def test_weir_finds_kafka_where_it_says_it_is(name):
 @weirs
 def test_every_command_is_one_of_weir(name):
     command, *options = SERVICES[name]["command"]
-    cli.commands[command].make_context(command, options).close()
+    cli.get_command(None, command).make_context(command, options).close()
 
 
 def test_every_listener_of_kafka_is_reached_by_the_name_that_it_gives():
@@ -301,7 +301,7 @@ def test_the_image_runs_what_is_installed_without_a_shell_between():
     assert command.rest.startswith("[")
     assert entry.words == ["weir"]
     assert entry.words[0] in PROJECT["project"]["scripts"]
-    cli.commands[command.words[0]].make_context(command.words[0], command.words[1:]).close()
+    cli.get_command(None, command.words[0]).make_context(command.words[0], command.words[1:]).close()
 
 
 def test_what_is_installed_is_on_the_path_of_the_image():

@@ -139,9 +139,9 @@ def test_every_command_of_a_page_is_one_of_weir(page):
     lines = re.findall(r"`weir ([^`\n]+)`", text) + re.findall(r"^weir ([^#\n]+)", text, re.MULTILINE)
     for line in lines:
         command, words = cli, shlex.split(line)
-        while words and hasattr(command, "commands") and words[0] in command.commands:
-            command = command.commands[words.pop(0)]
-        assert not hasattr(command, "commands") or command is cli.commands[line.split()[0]], line
+        while words and hasattr(command, "commands") and words[0] in command.list_commands(None):
+            command = command.get_command(None, words.pop(0))
+        assert not hasattr(command, "commands") or command is cli.get_command(None, line.split()[0]), line
         known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
         assert {word for word in words if word.startswith("-")} <= known, line
 

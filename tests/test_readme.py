@@ -40,7 +40,8 @@ def test_the_tour_runs_as_it_stands(tmp_path):
 
 
 def commands(group, path):
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
         yield f"{path} {name}", command
         if hasattr(command, "commands"):
             yield from commands(command, f"{path} {name}")

@@ -15,6 +15,7 @@ from stream_app.running import run
 from stream_app.service import Service
 from stream_app.serving import Asked
 from stream_app.settings import Settings
+from stream_app.sources.source import SourceError
 from tools import bundled
 from tools.produce import BATCH, LogSink, feed
 
@@ -108,7 +109,7 @@ async def _demo(demo: Demo) -> dict[str, object]:
 
 
 async def _feed(service: Service, started: asyncio.Future[int], demo: Demo) -> None:
-    """Send what is not learnt yet; with --once, end the service when all of it is.
+    """Send what is not learnt yet; with --once, end the service when all of it is. What cannot be sent ends it, too.
 
     A call that was cut off may have left some of its events out: all that it may have had are sent again, and those
     that are in the log by then are dropped by their ids.
@@ -118,7 +119,13 @@ async def _feed(service: Service, started: asyncio.Future[int], demo: Demo) -> N
     events, learnt = list(bundled.events(DATA_SET)), service.trainer.parts.progressive.examples
     if learnt < len(events):
         sink = LogSink(service.source) if demo.is_once else AskingSink(service)
-        await feed(sink, events[max(0, learnt - BATCH) :], demo.rate, lambda sent: None)
+        try:
+            await feed(sink, events[max(0, learnt - BATCH) :], demo.rate, lambda sent: None)
+        except SourceError:
+            if service.is_stopping:
+                return
+            service.stop()
+            raise
     await _caught_up(service)
     if demo.is_once:
         service.stop()

@@ -24,8 +24,8 @@ from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.terminal import console
 from stream_app.condition import Condition, Names
 from stream_app.differences import differences, numbers
-from stream_app.http.checkpoints import short
 from stream_app.http.client import Client
+from stream_app.listing import short
 from stream_app.settings import ConfigError, Settings
 
 _ID_IN_TEXT = re.compile(r"sha256\.[0-9a-f]{64}")

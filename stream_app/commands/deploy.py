@@ -17,8 +17,8 @@ from stream_app import wiring
 from stream_app.commands.cells import short_id, taken
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.terminal import console
+from stream_app.deployments import Wanted, changed, shown
 from stream_app.http.client import Client, NotRunning
-from stream_app.http.tags import Wanted, changed, shown
 from stream_app.settings import ConfigError, Settings
 
 tag_option = click.option("-t", "--tag", metavar="TAG", required=True, help="Such as fraud.production.")

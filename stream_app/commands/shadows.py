@@ -14,8 +14,8 @@ from stream_app.commands.cells import short_id
 from stream_app.commands.deploy import tag_option, who
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.terminal import console
+from stream_app.deployments import Wanted
 from stream_app.http.client import Client
-from stream_app.http.tags import Wanted
 from stream_app.promotion import Decision, decide, wish
 from stream_app.settings import ConfigError
 from stream_app.shadow_frames import KEPT

@@ -27,7 +27,8 @@ from stream_app.past import Past
 from stream_app.past_prediction import PastPrediction, past_prediction
 from stream_app.prediction_log import PredictionLog
 from stream_app.refusal import ServiceError
-from stream_app.replay import Replayed, Wanted, replay
+from stream_app.replay import Replayed, Wanted
+from stream_app.replay import replay as learn_again
 from stream_app.serving import LiveModel, decoded, explanation
 from stream_app.settings import ConfigError, Settings
 from stream_app.sources.source import Source
@@ -49,7 +50,7 @@ class Answered(msgspec.Struct, frozen=True):
     explanation: Explanation | msgspec.UnsetType = msgspec.UNSET
 
 
-@click.command("replay", epilog="Example: weir replay --from 1f0c3a9b --except 0:5000-6999")
+@click.command(epilog="Example: weir replay --from 1f0c3a9b --except 0:5000-6999")
 @config_option
 @json_option
 @click.option("--from", "base", required=True, metavar="ID", help="Checkpoint to begin from, or `start`: nothing.")
@@ -61,7 +62,7 @@ class Answered(msgspec.Struct, frozen=True):
 @click.option("--why", default="left out", help="Said of each hole in the manifest. Default 'left out'.")
 @click.option("--learner-args", metavar="ARGS", help="Learn with other arguments; only --from start.")
 @click.option("--learner-kind", type=click.Choice(["vw", "river"]), help="Learn with another library.")
-def replay_(
+def replay(
     config: str | None, is_json: bool, base: str, to: str | None, offsets: tuple[str, ...], times: tuple[str, ...],
     where: tuple[str, ...], ids: tuple[str, ...], why: str, learner_args: str | None, learner_kind: str | None,
 ) -> None:  # fmt: skip
@@ -80,7 +81,7 @@ def replay_(
 
     async def replayed(settings: Settings, store: Registry, source: Source, timeline: Timeline) -> Replayed:
         with records_bar("learning again") as tell:
-            return await replay(settings, store, source, timeline, wanted, tell)
+            return await learn_again(settings, store, source, timeline, wanted, tell)
 
     done = _beside(config, replayed)
     if is_json:

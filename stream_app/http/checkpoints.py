@@ -5,13 +5,12 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from checkpoints.checkpoint import Summary
 from checkpoints.errors import CheckpointError
 from stream_app.differences import Differences, differences
 from stream_app.http.replies import SERVICE, asked_number, reply, trusted
 from stream_app.importance import movement
+from stream_app.listing import short
 from stream_app.loaded_models import named
-from stream_app.progressive.scores import part
 from stream_app.refusal import ServiceError
 from stream_app.rollback import Rollback
 
@@ -85,20 +84,3 @@ async def rollback(request: web.Request) -> web.Response:
     service = request.app[SERVICE]
     model_id = await service.rollback(wanted)
     return reply({"id": model_id, "model": service.trainer.live_id})
-
-
-def short(summary: Summary) -> dict[str, object]:
-    """A line of a listing."""
-    manifest = summary.manifest
-    total = part(manifest.metrics, "total") if manifest is not None else {}
-    return {
-        "id": summary.id,
-        "created_at": summary.note.created_at if summary.note is not None else None,
-        "why": summary.note.why if summary.note is not None else None,
-        "position": manifest.position if manifest is not None else None,
-        "parent": manifest.parent if manifest is not None else None,
-        "average_loss": total.get("average_loss"),
-        "examples": total.get("examples"),
-        "size_bytes": summary.size_bytes,
-        "damage": summary.damage,
-    }

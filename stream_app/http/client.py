@@ -2,12 +2,14 @@
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import aiohttp
 import orjson
 
 from stream_app.settings import HttpSettings
+
+if TYPE_CHECKING:
+    import aiohttp
 
 TRIES = 60
 """How often an overloaded or full service is asked again, about a second apart."""
@@ -22,7 +24,10 @@ class NotRunning(ClientError):
 
 
 class Client:
-    """Talks to the service at `url`; an async context manager."""
+    """Talks to the service at `url`; an async context manager.
+
+    aiohttp is imported once somebody asks: that takes as long as all else of a command's start, and most never ask.
+    """
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
@@ -35,6 +40,8 @@ class Client:
         return cls(f"http://{host}:{http.port}", http.token)
 
     async def __aenter__(self) -> Self:
+        import aiohttp
+
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=600.0))
         return self
 
@@ -52,6 +59,8 @@ class Client:
         return await self._asked("POST", path, body)
 
     async def _asked(self, method: str, path: str, body: bytes | None) -> Any:
+        import aiohttp
+
         for _ in range(TRIES):
             try:
                 async with self._session.request(method, self.url + path, data=body) as answer:
@@ -68,7 +77,7 @@ class Client:
         raise ClientError(f"{self.url}{path}: {_message(content) or 'still overloaded'}")
 
 
-def _content(answer: aiohttp.ClientResponse, content: bytes) -> Any:
+def _content(answer: "aiohttp.ClientResponse", content: bytes) -> Any:
     if answer.status >= 400:
         raise ClientError(_message(content) or f"{answer.url}: {answer.status} {answer.reason}")
     return orjson.loads(content)

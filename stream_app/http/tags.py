@@ -1,26 +1,13 @@
 """`/tags`: what is deployed under which name, since when, by whom; and deploying."""
 
 import asyncio
-from typing import Literal
 
 import msgspec
 from aiohttp import web
 
-from checkpoints.tags import By, Deployment
-from stream_app.deployments import Deployments
+from checkpoints.tags import By
+from stream_app.deployments import Wanted, changed, shown
 from stream_app.http.replies import SERVICE, reply
-from stream_app.refusal import ServiceError
-
-
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `POST /tags/{tag}`."""
-
-    action: Literal["deploy", "back", "add", "remove", "hold"] = "deploy"
-    model: str | None = None
-    weight: float | None = None
-    why: str = ""
-    who: str | None = None
-    figures: dict[str, object] = {}
 
 
 def routes() -> list[web.RouteDef]:
@@ -58,36 +45,3 @@ async def history(request: web.Request) -> web.Response:
     tag = request.match_info["tag"]
     entries = await asyncio.to_thread(request.app[SERVICE].deployments.tags.history, tag)
     return reply({"tag": tag, "history": [shown(tag, entry) for entry in reversed(entries)]})
-
-
-async def changed(deployments: Deployments, tag: str, wanted: Wanted, by: By) -> Deployment:
-    """Do what is wanted. Raises what `deployments` raises, and ServiceError where the wish is incomplete."""
-    if wanted.action == "back":
-        return await deployments.back(tag, by)
-    if wanted.action == "hold":
-        return await deployments.hold(tag, by)
-    if wanted.model is None:
-        raise ServiceError(f"model: required to {wanted.action}; the id of a checkpoint, `live`, or `newest` to deploy")
-    if wanted.action == "deploy":
-        return await deployments.deploy(tag, wanted.model, by)
-    if wanted.action == "add":
-        return await deployments.add(tag, wanted.model, wanted.weight, by)
-    return await deployments.remove(tag, wanted.model, by)
-
-
-def shown(tag: str, entry: Deployment) -> dict[str, object]:
-    """An entry of a history, for people and programs."""
-    return {
-        "tag": tag,
-        "primary": entry.primary,
-        "candidates": entry.target.candidates,
-        "shadows": entry.shadows,
-        "number": entry.number,
-        "action": entry.action,
-        "at": entry.at,
-        "who": entry.who,
-        "why": entry.why,
-        "previous": entry.previous,
-        "figures": entry.figures,
-        "follows_checkpoints": entry.rolling is not None,
-    }

@@ -182,7 +182,8 @@ def test_every_command_has_help_with_an_example():
     groups = [(["weir"], cli)]
     while groups:
         path, group = groups.pop()
-        for name, command in group.commands.items():
+        for name in group.list_commands(None):
+            command = group.get_command(None, name)
             assert command.help, [*path, name]
             assert "Example: weir" in (command.epilog or command.help), [*path, name]
             for option in command.params:

@@ -19,8 +19,8 @@ class Demo:
     """A demo that runs, in a folder."""
 
     def __init__(self, folder: Path, rate: int) -> None:
-        self._said = folder / "said"
-        with self._said.open("wb") as said:
+        self.said = folder / "said"
+        with self.said.open("wb") as said:
             command = [WEIR, "demo", "--port", "0", "--rate", str(rate)]
             self.process = subprocess.Popen(command, cwd=folder, stderr=said)
 
@@ -31,7 +31,7 @@ class Demo:
             return dict(json.loads(answer.read()))
 
     def said_so_far(self) -> str:
-        said = self._said.read_text()
+        said = self.said.read_text()
         assert self.process.poll() is None, said
         return said
 
@@ -55,8 +55,8 @@ def demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
 
 
 def test_killed_in_the_middle_it_goes_on_and_learns_each_event_once(demo: Callable[..., Demo]) -> None:
-    shown = demo(rate=2_000)  # slow enough to be in the middle when it is killed
-    wait_for(lambda: shown.status()["labels"] >= 50)
+    shown = demo(rate=500)  # slow enough to be in the middle when it is killed
+    wait_for(lambda: shown.status()["labels"] >= 10)
     shown.process.kill()
     shown.process.wait()
     shown = demo()
@@ -74,3 +74,18 @@ def test_killed_in_the_middle_it_goes_on_and_learns_each_event_once(demo: Callab
     assert (status["examples"], status["predictions"]) == (EVENTS, 0)
     shown.process.send_signal(signal.SIGTERM)
     assert shown.process.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_while_it_still_feeds_it_ends_in_order_and_goes_on_when_run_again(
+    demo: Callable[..., Demo], number: signal.Signals
+) -> None:
+    shown = demo(rate=1_000_000)
+    shown.wait("serving on")
+    shown.process.send_signal(number)
+    assert shown.process.wait() == 0
+    said = shown.said.read_text()
+    assert "weir:" not in said
+    shown = demo(rate=1_000_000)
+    shown.wait("everything is learnt")
+    assert shown.status()["examples"] == EVENTS

@@ -1,10 +1,13 @@
 """The rows of monitoring: what the page, metrics and alerts cost the learner, and those who ask for predictions."""
 
 import asyncio
+import random
+import statistics
 import sys
 import tempfile
 import urllib.request
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import msgspec
@@ -19,6 +22,11 @@ from tools.bench.row import BenchError, Measured, Row, Run, alternate, compared
 EVERY_S = 1.0
 CURVES_EVERY = 5
 """Seconds from one time to the next that a page asks for curves and value."""
+
+PAIRS = 24
+"""How often `watched` measures each side."""
+
+RESAMPLED = 2_000
 
 CELLS = [
     {"actual": actual, "predicted": predicted, "value": value}
@@ -55,20 +63,41 @@ def monitored(run: Run) -> Measured:
 
 
 def watched(run: Run) -> Measured:
-    """An idle service that has learnt all, asked at a rate."""
+    """One service that has learnt all, asked at a rate, and looked at by turns.
+
+    A single p99 says little where neighbours are busy, so there are many pairs, and an interval for the ratio.
+    """
     log = str(run.log("json", 1))
+    with (
+        tempfile.TemporaryDirectory(dir=run.folder) as home,
+        child("backlog:serve", log=log, home=home, is_caught_up=1) as at,
+    ):
 
-    def paced(is_watched: bool) -> list[float]:
-        with (
-            tempfile.TemporaryDirectory(dir=run.folder) as home,
-            child("backlog:serve", log=log, home=home, is_caught_up=1) as at,
-            child("watch:look", port=at["port"]) if is_watched else nullcontext(),
-        ):
-            return predict.paced(run, at["port"])
+        def paced(is_watched: bool) -> list[float]:
+            with child("watch:look", port=at["port"]) if is_watched else nullcontext():
+                return predict.paced(run, at["port"])
 
-    found, theirs = alternate(run, 2 * predict.paced_repeats(run), lambda: paced(True), lambda: paced(False))
+        found, theirs = alternate(run, 3 if run.is_quick else PAIRS, lambda: paced(True), lambda: paced(False))
     measured = predict.latencies(found, theirs, "watched", "alone")
-    return Measured(measured.ours, measured.reference, measured.ours.shown / measured.reference.shown, measured.notes)
+    ratio = measured.ours.shown / measured.reference.shown
+    low, high = interval(measured.ours.all, measured.reference.all)
+    return msgspec.structs.replace(measured, result=ratio, notes={**measured.notes, "ratio_95_percent": [low, high]})
+
+
+def interval(ours: Sequence[float], reference: Sequence[float]) -> tuple[float, float]:
+    """Where the ratio of the medians lies with 95 %: the percentile bootstrap over pairs (Efron, 1979).
+
+    >>> interval([2.0, 2.0, 2.0], [1.0, 1.0, 1.0])
+    (2.0, 2.0)
+    """
+    chance = random.Random(0)
+    pairs = list(zip(ours, reference, strict=True))
+    ratios = []
+    for _ in range(RESAMPLED):
+        mine, theirs = zip(*chance.choices(pairs, k=len(pairs)), strict=True)
+        ratios.append(statistics.median(mine) / statistics.median(theirs))
+    cuts = statistics.quantiles(ratios, n=40, method="inclusive")
+    return cuts[0], cuts[-1]
 
 
 def learn(log: str, home: str, is_watched: float) -> dict[str, float]:

@@ -100,8 +100,13 @@ class Shadows:
         self._folder = folder / "shadows"
         self._children: dict[str, _Child] = {}
         self._by_tag: dict[str | None, list[_Child]] = {}
-        self._watching = Beside(self._watch)
+        self._watching = Beside("looking after shadows", self._watch)
         self._number = 0
+
+    @property
+    def problem(self) -> str | None:
+        """Why nobody looks after them; None while somebody does."""
+        return self._watching.problem
 
     def start(self) -> None:
         """Begin to watch which shadows are wanted, within a running loop."""

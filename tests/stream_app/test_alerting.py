@@ -11,11 +11,12 @@ from asker import Asker
 from receiver import PATH, Receiver
 from weir_process import Weir, append, closing, synthetic, wait_for
 
-from stream_app import config
+from stream_app import config, wiring
 from stream_app.alert_file import AlertFile
 from stream_app.alerts import RULES, Alert
 from stream_app.service import Service
 from stream_app.settings import ConfigError
+from stream_app.webhook import Webhook
 
 OFF = {rule.name: False for rule in RULES}
 
@@ -245,6 +246,22 @@ async def test_figures_that_cannot_be_had_end_neither_the_rules_nor_the_service(
         while caplog.text.count("no figure") < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await service.close()
+
+
+async def test_a_webhook_that_has_ended_stands_in_the_warnings(settings_in, monkeypatch):
+    async def post(body):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(wiring, "build_webhook", lambda settings, errors: Webhook(post, errors))
+    service = Service(settings_in(alerts=OFF | {"importance_shift": True}))
+    service.importance.problem = "what the model goes by changed suddenly"
+    service.alerting.start()
+    async with asyncio.timeout(240):
+        while service.alerting.problem is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert "posting to the webhook has ended: RuntimeError('broken'); restart the service" in service.warnings()
+    with pytest.raises(RuntimeError, match="broken"):
+        await service.close()
 
 
 def test_the_address_of_the_webhook_is_a_secret(tmp_path, monkeypatch):

@@ -83,11 +83,11 @@ async def test_killed_again_and_again_it_ends_in_the_bytes_of_a_run_never_killed
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["produce", "river:Phishing", "--to", "URL"]])
 def test_a_broker_that_is_not_there_is_said_in_one_line(command: list[str], tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"kafka://127.0.0.1:{free.getsockname()[1]}/topic"
-    (tmp_path / "weir.toml").write_text(f'[source]\nurl = "{url}"\n[state]\ndir = "{tmp_path}"\n')
-    arguments = [url if argument == "URL" else argument for argument in command]
-    said = refused(*arguments, "-c", str(tmp_path / "weir.toml"))
+    with socket.socket() as held:  # nobody listens, and nobody else can
+        held.bind(("127.0.0.1", 0))
+        url = f"kafka://127.0.0.1:{held.getsockname()[1]}/topic"
+        (tmp_path / "weir.toml").write_text(f'[source]\nurl = "{url}"\n[state]\ndir = "{tmp_path}"\n')
+        arguments = [url if argument == "URL" else argument for argument in command]
+        said = refused(*arguments, "-c", str(tmp_path / "weir.toml"))
     assert said.startswith(f"weir: {url}: cannot be opened; is the broker there")
     assert "Unable connect to" in said

@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import faust
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.stores.rocksdb import Store
 from faust.streams import Stream
 from faust.tables import Table
@@ -39,6 +40,9 @@ GOODBYE_S = 5.0
 
 LOOK_S = 1.0
 """So often it is looked whether a partition has more, of which nothing comes."""
+
+GONE = (KafkaError, ConsumerNotStarted, OSError, TimeoutError)
+"""A partition has gone meanwhile, or its broker."""
 
 Gathered = asyncio.Queue[EventT[bytes]]
 
@@ -219,8 +223,10 @@ class JoinTables:
                     starts = {tp: max(offset, earliest[tp]) for tp, offset in again.items()}
                     self._app.pass_over(starts)
                     await consumer.seek_wait(starts)
-                except Exception as error:  # noqa: BLE001 a partition has gone meanwhile, or its broker: next time
+                except GONE as error:
                     log.info("not now: %s", error)
+                except Exception:  # noqa: BLE001 told with its traceback
+                    loud.exception("what was not delivered could not be asked for again; tried again")
 
     def state(self, partition: int) -> State:
         """See Tables."""

@@ -105,8 +105,10 @@ class Shadows:
 
     @property
     def problem(self) -> str | None:
-        """Why nobody looks after them; None while somebody does."""
-        return self._watching.problem
+        """That nobody looks after them, or that one has begun anew; None otherwise."""
+        told = [(name, child.status.anew) for name, child in sorted(self._children.items()) if child.status is not None]
+        anew = [f"shadow {name} {why}" for name, why in told if why is not None]
+        return self._watching.problem or "; ".join(anew) or None
 
     def start(self) -> None:
         """Begin to watch which shadows are wanted, within a running loop."""

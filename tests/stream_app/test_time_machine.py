@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from asker import Asker
 from weir_process import Ran, Weir, append, closing, synthetic, wait_for
 
 from checkpoints import open_store
@@ -126,16 +127,20 @@ async def test_answers_in_the_middle_of_an_envelope_are_derived_again(tmp_path: 
     quiet = {"every_s": 1000, "every_events": 100_000}
     service = Weir(tmp_path, checkpoints=quiet, events={"dedupe_window": 0})
     events = synthetic(10_000)
-    await append(service.log, [b"[" + b",".join(events) + b"]"] * 6)
+    middle: list[PastPrediction] = []
     with closing(service):
         service.start()
+        poster = Asker(service, "/events", b"[" + b",".join(events) + b"]")
+        poster.start()
         number = 0
-        while service.status()["lag"]:
-            service.post("/predict", asked(number))
+        while len(middle) < 10:
+            answer = service.post("/predict", asked(number))
+            if "+" in answer.body["model"]:
+                middle.append(remembered(service, f"asked-{number}"))
             number += 1
-        served = [remembered(service, f"asked-{one}") for one in range(number)]
-        middle = [one for one in served if "+" in one.model][:10]
-        assert middle
+        poster.is_enough.set()
+        poster.join()
+        wait_for(lambda: service.status()["lag"] == 0)
         assert await answers_again(service, middle) == [one.prediction for one in middle]
 
 

@@ -9,7 +9,8 @@ from aiokafka.errors import KafkaConnectionError
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP, TableT
 
-from stream_app.faust_join import JoinApp, JoinTables
+from stream_app.faust_consumer import JoinApp
+from stream_app.faust_join import JoinTables
 from stream_app.in_order import InOrder
 from stream_app.sources.kafka_topic import KafkaOptions, KafkaTopic
 

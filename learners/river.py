@@ -1,18 +1,17 @@
 """Any river pipeline as a learner: an expression in river's own names, or the import path of a function building one.
 
-The only file that knows river. Pickles are made here, verified by the checkpoint store, and loaded from nowhere else.
+The only file that knows river. Its pickles are made by river_state, and verified by the checkpoint store.
 """
 
 import importlib
 import inspect
-import io
 import math
 import pickle
 import pkgutil
 import random
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Number
 from typing import Any, Literal
@@ -21,6 +20,7 @@ import numpy as np
 import river
 
 from formats.example import Example, Features, Value
+from learners import river_state
 from learners.explanation import CONSTANT, Score, Term
 from learners.learner import Answer, Column, LearnerError, Learnt, Name, Rejected, Traits, Weight, Weights
 
@@ -97,13 +97,11 @@ class River:
         return np.clip(predictions, 0.0, 1.0)
 
     def state(self) -> bytes:
-        file = io.BytesIO()
-        _Pickler(file).dump(self._model)
-        return file.getvalue()
+        return river_state.dumped(self._model)
 
     def restore(self, state: bytes) -> None:
         try:
-            self._model = _Unpickler(io.BytesIO(state)).load()
+            self._model = river_state.loaded(state)
         except Exception as error:
             raise LearnerError(f"river: state cannot be loaded: {type(error).__name__}: {error}") from error
         self._tables = [part for part in _parts(self._model) if isinstance(part, defaultdict)]
@@ -189,47 +187,6 @@ class River:
             return value
         self._nan_predictions += 1
         return 0.0
-
-
-class _Pickler(pickle.Pickler):
-    """Equal models give equal bytes: equal strings are one object, and sets are in order, whatever the hash seed."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file, pickle.HIGHEST_PROTOCOL)
-        self._texts: dict[str, str] = {}
-        self._sets: dict[int, tuple[str, list[Hashable]]] = {}
-
-    def persistent_id(self, obj: Any) -> object:
-        if obj.__class__ is str:
-            return self._texts.setdefault(obj, obj)
-        if obj.__class__ is not set and obj.__class__ is not frozenset:
-            return None
-        if id(obj) not in self._sets:
-            items = sorted(obj, key=lambda item: (type(item).__name__, repr(item)))
-            self._sets[id(obj)] = obj.__class__.__name__, items
-        return self._sets[id(obj)]
-
-    def reducer_override(self, obj: Any) -> Any:
-        # Every distribution brings a generator of its own, for `sample()` alone, that begins anywhere without a seed.
-        if type(obj).__module__.startswith("river.proba.") and isinstance(getattr(obj, "_rng", None), random.Random):
-            obj._rng.seed(obj.seed or 0)
-        return NotImplemented
-
-
-class _Unpickler(pickle.Unpickler):
-    """Takes what `_Pickler` gives."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self._sets: dict[int, tuple[object, set[Hashable] | frozenset[Hashable]]] = {}
-
-    def persistent_load(self, pid: Any) -> object:
-        if isinstance(pid, str):
-            return pid
-        if id(pid) not in self._sets:
-            kind, items = pid
-            self._sets[id(pid)] = pid, set(items) if kind == "set" else frozenset(items)
-        return self._sets[id(pid)][1]
 
 
 def build(arguments: str) -> Any:

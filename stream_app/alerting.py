@@ -65,12 +65,17 @@ class Alerting:
         self._alerts = {name: self._restored.get(name, Alert()) for name in self._rules}
         self._began_s = 0.0
         self._past: deque[Figures] = deque()
-        self._looking = Beside(self._look_on)
+        self._looking = Beside("looking at the alerts", self._look_on)
 
     @property
     def firing(self) -> list[str]:
         """Names of the rules that fire."""
         return [name for name, alert in self._alerts.items() if alert.state == "firing"]
+
+    @property
+    def problem(self) -> str | None:
+        """Why nobody is told of alerts any more; None while everybody is."""
+        return self._looking.problem or (self._webhook.problem if self._webhook is not None else None)
 
     @property
     def rules(self) -> list[str]:

@@ -65,10 +65,15 @@ class Deployments:
         self.tags = Tags(store)
         self.models = models
         self.sanity = sanity
-        self.problem: str | None = None
+        self._unfit: str | None = None
         self._store = store
         self._served: dict[str, Served] = {}
-        self._looking = Beside(self._look_on)
+        self._looking = Beside("looking for changes of tags", self._look_on)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a tag is not served as it was deployed; None while all are."""
+        return self._looking.problem or self._unfit
 
     def start(self) -> None:
         """Begin to look for changes, within a running loop."""
@@ -147,9 +152,9 @@ class Deployments:
                         problem = f"tag {tag}: {newer.primary} was deployed, but cannot be served: {error}"
         except CheckpointError as error:
             problem = f"tags cannot be read: {error}"
-        if problem is not None and problem != self.problem:
+        if problem is not None and problem != self._unfit:
             log.error(problem)
-        self.problem = problem
+        self._unfit = problem
 
     async def _look_on(self) -> None:
         while True:

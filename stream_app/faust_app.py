@@ -15,7 +15,8 @@ from mode.types import ServiceT
 
 from stream_app import wiring
 from stream_app.config import load
-from stream_app.faust_join import JoinApp, JoinTables, gather, join_gathered
+from stream_app.faust_consumer import JoinApp
+from stream_app.faust_join import JoinTables, gather, join_gathered
 from stream_app.faust_settings import app_id_of, configuration
 from stream_app.join_records import JoinRecords
 from stream_app.join_topics import JoinTopics, open_changelog, open_topics
@@ -26,8 +27,8 @@ from stream_app.settings import Settings
 from stream_app.sources.source import SourceError
 
 LOGGERS = (
-    "faust", "mode", "stream_app.faust_app", "stream_app.faust_join", "stream_app.faust_recovery",
-    "stream_app.learning",
+    "faust", "mode", "stream_app.faust_app", "stream_app.faust_consumer", "stream_app.faust_join",
+    "stream_app.faust_recovery", "stream_app.learning",
 )  # fmt: skip
 """What Faust logs by; among them those of our subclasses, which mode names by their modules."""
 

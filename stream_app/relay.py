@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from stream_app.beside import Beside
 from stream_app.logged import Logged
 from stream_app.prediction_log import Reader
 from stream_app.sources.source import Source, SourceError
@@ -38,7 +39,7 @@ class Relay:
         self._max_bytes = max_bytes
         self._record_of = record_of
         self._why = why
-        self._task: asyncio.Task[None] | None = None
+        self._sending = Beside("sending predictions", self._run)
         self._failure: str | None = None
         self._lost_before = reader.lost
         self.relayed = 0
@@ -47,11 +48,14 @@ class Relay:
     @property
     def problem(self) -> str | None:
         """Why predictions are not sent at present, and how many are lost by it; None once all are sent again."""
-        if self._failure is None:
+        failure = self._failure
+        if (error := self._sending.error) is not None:
+            failure = f"it ended by {error!r}; restart the service to send them"
+        if failure is None:
             return None
         lost = self._reader.lost - self._lost_before
         forgotten = f"; {lost} were forgotten meanwhile, and never will be (predictions.keep)" if lost else ""
-        return f"predictions are not sent {self._why}: {self._failure}{forgotten}"
+        return f"predictions are not sent {self._why}: {failure}{forgotten}"
 
     def figures(self) -> dict[str, int]:
         """Predictions sent since the start, waiting to be sent, forgotten unsent, and too large to be learnt."""
@@ -60,22 +64,11 @@ class Relay:
 
     def start(self) -> None:
         """Begin to send, within a running loop."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run())
-            self._task.add_done_callback(self._ended)
+        self._sending.start()
 
     async def close(self) -> None:
         """Stop sending; the topic stays open. Raises nothing: what ended it before is told by `problem`."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            self._failure = f"it ended by {error!r}; restart the service to send them"
-            log.error("predictions are not sent any more: %r", error)
+        await self._sending.end()
 
     async def _run(self) -> None:
         pause_s = IDLE_S

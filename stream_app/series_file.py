@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _MOST_BYTES = 16 << 20
 _NOWHERE = 1 << 20
+_MOST_SKIPPED = 60
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -23,15 +24,17 @@ class _Head(msgspec.Struct, frozen=True):
 class SeriesFile:
     """A series whose rows are there again after kill -9; a power cut may take the last ones, as nothing is fsynced.
 
-    One writer. Where the disk takes nothing, the rows are in memory alone until it does again. What was written with
-    other columns is brought under the present ones; between it and the rows to come stands one without figures.
+    One writer. Where the disk takes nothing, the rows are in memory alone until it does again: it is tried with the
+    next row, then after 1, 2, 4 … 60 more, as all of them are encoded for that. What was written with other columns is
+    brought under the present ones; between it and the rows to come stands one without figures.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._path = path
         self.series = _read(path, columns)
         self._written: list[str] | None = None  # the columns in the file; None where it is to be written anew
-        self._is_failing = False
+        self._failures = 0
+        self._to_skip = 0
 
     def add(self, at: float, figures: Mapping[str, float | None]) -> Row:
         """See Series.add; the row is written before this returns."""
@@ -39,15 +42,22 @@ class SeriesFile:
         row = series.add(at, figures)
         if series.behind and self._written == series.columns:
             return row
+        if self._to_skip:
+            self._to_skip -= 1
+            return row
         is_thinned = len(series.rows) <= before
         try:
             self._write_all() if is_thinned or self._written != series.columns else self._append()
-            self._is_failing = False
         except OSError as error:
             self._written = None
-            if not self._is_failing:
-                log.error("figures over time cannot be written to %s: %s", self._path, error)
-            self._is_failing = True
+            if not self._failures:
+                log.error("figures over time cannot be written to %s, tried again: %s", self._path, error)
+            self._to_skip = min(1 << min(self._failures, 7) >> 1, _MOST_SKIPPED)
+            self._failures += 1
+        else:
+            if self._failures:
+                log.warning("figures over time are written to %s again", self._path)
+            self._failures = 0
         return row
 
     def _append(self) -> None:

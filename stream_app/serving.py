@@ -157,8 +157,10 @@ class Serving:
         return payloads
 
     async def append(self, payloads: Sequence[bytes]) -> dict[int, range]:
-        """Check that every event could be learnt, then append them all durably. Raises FormatError naming the event."""
-        self._check_sizes(payloads)
+        """Check that every event, as `split` gives them, could be learnt, then append them all durably.
+
+        Raises FormatError naming the event.
+        """
         decoded(self._trainer.parts.format, payloads)
         return await self._source.append(payloads)
 
@@ -187,7 +189,9 @@ class Serving:
             raise AlreadyLabelled(f"id: {event_id!r} has its label already")
         self._labelling.add(event_id)
         try:
-            given = await self.append([self._trainer.parts.format.labelled(logged.payload, label)])
+            completed = [self._trainer.parts.format.labelled(logged.payload, label)]
+            self._check_sizes(completed)
+            given = await self.append(completed)
             self._log.labelled(logged, label)
         finally:
             self._labelling.remove(event_id)

@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import socket
@@ -18,7 +19,10 @@ import msgspec
 import numpy as np
 
 from checkpoints.durable import make_folder, remove_all
-from learners.learner import Answer, Learner
+from checkpoints.errors import CheckpointError
+from formats.example import FormatError
+from formats.schema import SchemaError
+from learners.learner import Answer, Learner, LearnerError
 from stream_app import wiring
 from stream_app.comparison import Comparison
 from stream_app.keeping import Keeper
@@ -26,8 +30,9 @@ from stream_app.local_db import LocalDb
 from stream_app.money import money_of
 from stream_app.progressive.confidence import LOSS_NAMES
 from stream_app.recent import Recent
+from stream_app.refusal import ServiceError
 from stream_app.serving import decoded
-from stream_app.settings import Settings
+from stream_app.settings import ConfigError, Settings
 from stream_app.shadow_frames import (
     KEPT,
     MOST_BYTES,
@@ -43,9 +48,18 @@ from stream_app.shadow_frames import (
     to_shadow,
 )
 from stream_app.shadow_lanes import BATCH, SAVED, ShadowLanes
-from stream_app.sources.source import Records
+from stream_app.sources.source import Records, SourceError
+from stream_app.trainer import TrainerError
 
 TOLD_S = 0.5
+
+FORESEEN = (
+    CheckpointError, ConfigError, FormatError, LearnerError, OSError, SchemaError, ServiceError, SourceError,
+    TrainerError,
+)  # fmt: skip
+"""What ends a shadow in one line. Whatever else does is a defect, of ours or of a learner: told with its traceback."""
+
+log = logging.getLogger(__name__)
 
 
 class Shadow:
@@ -61,6 +75,7 @@ class Shadow:
         self._comparison = Comparison(spec, metric, money_of(self._settings))
         self._status = Status(figures=Figures(metric=metric), model=spec.model or f"{spec.kind}: {spec.args}")
         self._differences = 0.0
+        self._told = ""
         self._latencies = Recent()
         self._answers = LocalDb(self._folder / "answers", "answers of a shadow")
         self._next = int.from_bytes(self._answers.last_key() or b"", "big") + 1
@@ -93,15 +108,31 @@ class Shadow:
         make_folder(view)
         self._source = wiring.build_view(self._settings, view)
         lanes = ShadowLanes(self._spec, self._settings, self._source, self._alive)
+        if self._spec.model is None:
+            self._look_whether_it_is_lost(lanes)
         is_restored = self._comparison.restore(self._compared)
         if self._spec.model is None:
-            self.shadow, self.primary, self._keeper = await lanes.learning(self._folder / "checkpoints")
+            self.shadow, self.primary, self._keeper = await lanes.learning(self._learnt)
         else:
             compared = self._comparison.position if is_restored else {}
             self.shadow, self.primary = await lanes.stored(self._spec.model, compared)
         if not is_restored:
             self._comparison.position = dict(self.shadow.trainer.position)
             self._save("it begins")
+
+    def _look_whether_it_is_lost(self, lanes: ShadowLanes) -> None:
+        """Begin anew, comparing too, where retention has removed records that come next for what was learnt."""
+        lost = lanes.lost(self._learnt)
+        if not lost:
+            return
+        said = ", ".join(f"{part}:{offsets.start}-{offsets.stop - 1}" for part, offsets in lost.items())
+        aside = self._folder / "checkpoints-before"
+        why = f"begins anew, as does comparing: retention removed {said} before it learnt them, what it had learnt lies"
+        self._status.anew = f"{why} in {aside}"
+        log.error("shadow %s: %s", self._spec.name, self._status.anew)
+        self._compared.unlink(missing_ok=True)  # first: what was compared is of the model that goes
+        remove_all(aside)
+        self._learnt.rename(aside)
 
     async def _read(self) -> None:
         position = dict(self.shadow.trainer.position)
@@ -127,6 +158,10 @@ class Shadow:
         self._comparison.save(self._compared)
         if self._keeper is not None:
             self._keeper.save(why)
+
+    @property
+    def _learnt(self) -> Path:
+        return self._folder / "checkpoints"
 
     @property
     def _compared(self) -> Path:
@@ -156,9 +191,15 @@ class Shadow:
         try:
             parts = self.shadow.trainer.parts
             answer = parts.learner.predict(decoded(parts.format, [asked.payload])[0])
-        except Exception as error:  # noqa: BLE001 whatever a shadow's learner raises is counted, and nothing else
+        except (FormatError, LearnerError) as error:
             status.failed += 1
-            print(f"shadow {self._spec.name}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+            log.warning("shadow %s: %s: %s", self._spec.name, type(error).__name__, error)
+            return
+        except Exception as error:
+            status.failed += 1
+            if repr(error) != self._told:  # once, or every request would print its traceback
+                log.exception("shadow %s: %s: %s", self._spec.name, type(error).__name__, error)
+            self._told = repr(error)
             return
         self._latencies.add(time.perf_counter() - began)
         self._compare(answer, asked.answer)
@@ -225,7 +266,8 @@ def main() -> None:
     try:
         asyncio.run(Shadow(begin, sock).run())
     except Exception as error:  # noqa: BLE001 the outermost loop of this process
-        print(f"shadow {begin.spec.name}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        told = log.error if isinstance(error, FORESEEN) else log.exception
+        told("shadow %s: %s: %s", begin.spec.name, type(error).__name__, error)
         with contextlib.suppress(OSError):
             sock.send(encode(Failed(f"{type(error).__name__}: {error}"[:2000])))
         sys.exit(1)

@@ -97,6 +97,8 @@ class Status(msgspec.Struct, kw_only=True, tag=True):
     p50_ms: float | None = None
     p99_ms: float | None = None
     lag: int = 0
+    anew: str | None = None
+    """Why it has begun anew since its process began, where it has."""
 
 
 class Alive(msgspec.Struct, frozen=True, tag=True):

@@ -18,7 +18,8 @@ from stream_app.refusal import ServiceError
 from stream_app.relearning import Relearning
 from stream_app.settings import CheckpointSettings, Settings
 from stream_app.shadow_frames import ShadowSpec
-from stream_app.sources.source import Position, Records, Source
+from stream_app.sources.merge import lost_before
+from stream_app.sources.source import Position, PositionLost, Records, Source
 from stream_app.state_folder import JOURNAL
 from stream_app.timeline import Timeline
 
@@ -32,7 +33,8 @@ class ShadowLanes:
 
     A shadow that learns is where it was when it was last saved; the primary model is learnt again up to there. Where
     the live model never stood there since its last rollback or takeover, the shadow learns on alone to where the newest
-    checkpoint is. A stored model begins where comparing ended, or at the newest checkpoint.
+    checkpoint is; so it does where retention has taken what the live model would learn again. A stored model begins
+    where comparing ended, or at the newest checkpoint.
     """
 
     def __init__(self, spec: ShadowSpec, settings: Settings, source: Source, alive: Callable[[], None]) -> None:
@@ -54,6 +56,15 @@ class ShadowLanes:
             return shadow, new_lane(LIVE, self._settings)
         return shadow, lane_of(LIVE, self._settings, base)
 
+    def lost(self, folder: Path) -> dict[int, range]:
+        """Per partition, the records that a learner saved in `folder` would have to learn next, and are not kept."""
+        store = DirectoryStore(folder)
+        head = store.head()
+        learnt = store.load(head).manifest.position if head is not None else {}
+        start = self._source.start()
+        # One that has learnt anything stood at the beginning of the partitions that it knows nothing of.
+        return lost_before(start, {**dict.fromkeys(start, 0), **learnt} if learnt else {})
+
     async def learning(self, folder: Path) -> tuple[Lane, Lane, Keeper]:
         """The lanes of a learner of its own, and who saves it in `folder`."""
         spec, store = self._spec, DirectoryStore(folder)
@@ -64,6 +75,8 @@ class ShadowLanes:
         elif spec.begin == LIVE and self._head is not None:
             lane.trainer.stand_at(self._head.manifest.position)
             lane.trainer.parts.dedupe.restore(self._head.blobs["dedupe"])
+        else:
+            lane.trainer.stand_at({part: offset for part, offset in self._source.start().items() if offset})
         primary = await self._live_beside(lane)
         return lane, primary, Keeper(lane.trainer, store, SAVED, head)
 
@@ -71,7 +84,7 @@ class ShadowLanes:
         """The live model where the lane is; or where it is now, and then the lane is brought there."""
         try:
             return await self._past(dict(lane.trainer.position))
-        except ServiceError:
+        except (ServiceError, PositionLost):
             live = new_lane(LIVE, self._settings)
             if self._head is not None:
                 live = lane_of(LIVE, self._settings, self._head)
@@ -81,6 +94,8 @@ class ShadowLanes:
     async def _past(self, position: Position) -> Lane:
         """Raises ServiceError where the live model, as it is since its last rollback or takeover, never stood there."""
         base = self._timeline.at_or_before(position)
+        if base is None:
+            self._timeline.check_from_nothing(self._source)
         again = Relearning(self._settings, self._loaded(base), self._source)
         if self._head is not None and again.trainer.begun != self._head.begun:
             raise ServiceError(f"{Moment(position).name}: from before the last rollback or takeover")

@@ -100,8 +100,15 @@ class Shadows:
         self._folder = folder / "shadows"
         self._children: dict[str, _Child] = {}
         self._by_tag: dict[str | None, list[_Child]] = {}
-        self._watching = Beside(self._watch)
+        self._watching = Beside("looking after shadows", self._watch)
         self._number = 0
+
+    @property
+    def problem(self) -> str | None:
+        """That nobody looks after them, or that one has begun anew; None otherwise."""
+        told = [(name, child.status.anew) for name, child in sorted(self._children.items()) if child.status is not None]
+        anew = [f"shadow {name} {why}" for name, why in told if why is not None]
+        return self._watching.problem or "; ".join(anew) or None
 
     def start(self) -> None:
         """Begin to watch which shadows are wanted, within a running loop."""

@@ -16,10 +16,12 @@ from stream_app.monitor import Monitor
 from stream_app.rollout import Rollout
 from stream_app.serving import Serving
 from stream_app.settings import Settings
+from stream_app.shadows import Shadows
 from stream_app.sources.source import Source
 from stream_app.state_folder import StateFolder
 from stream_app.succession import Succession
 from stream_app.trainer import Trainer
+from stream_app.watch import Watch
 
 
 class Standing:
@@ -37,6 +39,8 @@ class Standing:
     rollout: Rollout
     importance: ImportanceWatch
     alerting: Alerting
+    shadows: Shadows
+    watch: Watch
     _keeper: LiveKeeper
     _succession: Succession
     _state: StateFolder
@@ -160,7 +164,10 @@ class Standing:
 
     def warnings(self) -> list[str]:
         """What does not work at present though predictions can be relied on: the model grows older meanwhile."""
-        parts = (self.source, self._succession, self.deployments, self.rollout, self.importance)
+        parts = (
+            self.source, self._succession, self.deployments, self.rollout, self.importance, self.shadows, self.alerting,
+            self.watch,
+        )  # fmt: skip
         return [one.problem for one in parts if one.problem is not None] + self.elsewhere.problems()
 
     @property

@@ -28,6 +28,7 @@ from stream_app.backfill import (
 from stream_app.buried import BuriedLetters, LetterFile
 from stream_app.history import is_live
 from stream_app.keeping import Keeper
+from stream_app.made_by import identity
 from stream_app.outputs import check_outputs
 from stream_app.read_ahead import read_ahead
 from stream_app.settings import ConfigError, Settings
@@ -121,7 +122,7 @@ def _run(job: TrainJob, begun: Checkpoint | None, err: TextIO) -> _Run:
     trainer = wiring.build_trainer(settings, learner, format_, BuriedLetters(err, letters), is_kept)
     if begun is not None:
         if not is_finished:
-            check_schema(begun, wiring.identity(settings).schema)
+            check_schema(begun, identity(settings).schema)
             check_rows(begun, rows)
         console.is_open = True
         trainer.restore(begun)

@@ -104,7 +104,7 @@ class Watch:
         self._kept = SeriesFile(path, COLUMNS)
         self._seen: Seen | None = None
         self.listeners: set[Listener] = set()
-        self._looking = Beside(self._look_on)
+        self._looking = Beside("telling what the page shows", self._look_on)
 
     @property
     def series(self) -> Series:
@@ -115,6 +115,11 @@ class Watch:
     def seen(self) -> Seen:
         """The last frame."""
         return self._seen or self.look()
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing new is told; None while it is."""
+        return self._looking.problem
 
     def start(self) -> None:
         """Begin, within a running loop."""

@@ -32,7 +32,12 @@ class Webhook:
         self._post = post
         self._errors = errors
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(MOST_WAITING)
-        self._posting = Beside(self._post_on)
+        self._posting = Beside("posting to the webhook", self._post_on)
+
+    @property
+    def problem(self) -> str | None:
+        """Why every message is lost from now on; None while it posts."""
+        return self._posting.problem
 
     def send(self, body: bytes) -> None:
         """Have it posted, soon."""

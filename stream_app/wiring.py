@@ -1,19 +1,13 @@
 """The one place that names concrete classes: settings in, parts that fit each other out."""
 
 import functools
-import platform
-import subprocess
 from collections import Counter
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from checkpoints import open_store
 from checkpoints.checkpoint import Checkpoint, Registry
-from checkpoints.manifest import Model
 from formats.csv_row import CsvRow
 from formats.example import FormatError
 from formats.format import Format
@@ -21,7 +15,7 @@ from formats.hooked_json import HookedJson
 from formats.json_event import JsonEvent
 from formats.labels import Labels
 from formats.vw_text import VwText
-from learners.learner import Learner, LearnerError, Traits
+from learners.learner import Learner, Traits
 from learners.river import River
 from learners.vw import VW
 from stream_app.config import replaced
@@ -30,6 +24,7 @@ from stream_app.dedupe import DedupeWindow
 from stream_app.deployments import Deployments
 from stream_app.hooks import FEATURES, PredictHook, check_features, load_hook
 from stream_app.loaded_models import LoadedModels
+from stream_app.made_by import identity
 from stream_app.membership import Alone, Membership, Onlooker
 from stream_app.money import money_of
 from stream_app.names import FIRST_OF_A_BOUNDED_RUN, FIRST_OF_A_SERVICE, Names
@@ -38,7 +33,6 @@ from stream_app.sample import MOST as SAMPLED
 from stream_app.sample import Sample
 from stream_app.sanity import SanitySet
 from stream_app.settings import ConfigError, Settings, Task
-from stream_app.snapshot import Identity
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource
 from stream_app.sources.followed import Followed
@@ -56,8 +50,6 @@ if TYPE_CHECKING:
 
 MOST_PREDICTION_BYTES = 16 << 20
 """A record of `predictions.topic`: an event, escaped, and its answer."""
-
-_LIBRARIES = ("weir", "vowpalwabbit", "river", "numpy")
 
 
 def build_learner(settings: Settings) -> Learner:
@@ -203,21 +195,6 @@ def build_store(settings: Settings) -> Registry:
     return open_store(settings.checkpoints.url, settings.checkpoints.options)
 
 
-def identity(settings: Settings) -> Identity:
-    """The part of every manifest that stays the same while a service runs."""
-    model = settings.model
-    schema = {"events": settings.events.format, **msgspec.to_builtins(settings.schema)}
-    if settings.hooks.features is not None:
-        schema[FEATURES] = load_hook("features", settings.hooks.features).described()
-    return Identity(
-        model=Model(name=model.name, task=model.task, owner=model.owner, metadata=model.metadata),
-        schema=schema,
-        versions={"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
-        platform=f"{platform.system()} {platform.machine()}",
-        git_commit=_git_commit(),
-    )
-
-
 def _vw(settings: Settings) -> Learner:
     return VW(settings.learner_args)
 
@@ -355,20 +332,3 @@ def check_task(task: Task, traits: Traits) -> None:
             f"model.task: {task!r} does not fit learner.args {traits.arguments!r}, whose labels are of kind "
             f"{traits.label_kind!r}: set model.task to {task_of(traits)!r} or change learner.args"
         )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError as error:
-        raise LearnerError(f"{name} is not installed: run `pip install weir`") from error
-
-
-@functools.cache
-def _git_commit() -> str | None:
-    """The commit of the folder that the service runs in: the user's configuration and code, not Weir's."""
-    try:
-        run = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return run.stdout.strip() or None if run.returncode == 0 else None

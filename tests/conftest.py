@@ -1,6 +1,5 @@
 """What all tests share: where the real data lies, and settings in a folder of the test's own."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ from kafka_broker import (  # noqa: F401 fixtures of all tests
     certificates,
     kafka,
     own_broker,
-    sasl_port,
     sasl_servers,
-    tls_port,
+    secured_broker,
     tls_servers,
 )
 from s3_server import s3, s3_endpoint  # noqa: F401 fixtures of all tests
@@ -22,9 +20,9 @@ from xdist.remote import Producer
 from stream_app import config
 from stream_app.settings import Settings
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # where processes share a core, time says nothing about a single example
-    hypothesis.settings.register_profile("parallel", deadline=None)
-    hypothesis.settings.load_profile("parallel")
+# Where processes share a core, time says nothing about a single example.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_topic import KafkaOptions
-from tools.kafka import Broker, free_port, missing
+from stream_app.sources.source import SourceError
+from tools.kafka import Broker, PortTaken, free_port, missing
 
 QUICK = {
     "broker.session.timeout.ms": "2000",
@@ -73,46 +74,47 @@ def secured(sasl_port: int, tls_port: int, files: Certificates) -> dict[str, str
     }
 
 
-@pytest.fixture(scope="session")
-def sasl_servers(own_broker: Broker, sasl_port: int) -> str:
-    """HOST:PORT of the same broker, where the user weir has to say PASSWORD."""
-    return f"127.0.0.1:{sasl_port}"
+class OwnBroker(NamedTuple):
+    """A broker, and its ports beside the plain one."""
+
+    broker: Broker
+    sasl_port: int
+    tls_port: int
 
 
 @pytest.fixture(scope="session")
-def tls_servers(own_broker: Broker, tls_port: int) -> str:
-    """HOST:PORT of the same broker, encrypted, where a client has to show a certificate."""
-    return f"127.0.0.1:{tls_port}"
-
-
-@pytest.fixture(scope="session")
-def sasl_port() -> int:
-    return lasting_port()
-
-
-@pytest.fixture(scope="session")
-def tls_port() -> int:
-    return lasting_port()
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return issued_in(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="session")
-def own_broker(
-    tmp_path_factory: pytest.TempPathFactory, sasl_port: int, tls_port: int, certificates: Certificates
-) -> Iterator[Broker]:
-    """A broker that a test may kill, if it starts it again."""
+def secured_broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[OwnBroker]:
     absent = missing()
     if absent is not None and os.environ.get("CI"):
         pytest.fail(f"in CI the tests of Kafka must run: {absent}")
     if absent is not None:
         pytest.skip(f"no Kafka broker: {absent}; or set KAFKA_BOOTSTRAP_SERVERS")
-    options = QUICK | secured(sasl_port, tls_port, certificates)
-    with Broker(tmp_path_factory.mktemp("kafka"), lasting_port(), options) as broker:
-        yield broker
+    own = started_in(tmp_path_factory.mktemp("kafka"), certificates)
+    yield own
+    own.broker.stop()
+
+
+@pytest.fixture(scope="session")
+def own_broker(secured_broker: OwnBroker) -> Broker:
+    """A broker that a test may kill, if it starts it again."""
+    return secured_broker.broker
+
+
+@pytest.fixture(scope="session")
+def sasl_servers(secured_broker: OwnBroker) -> str:
+    """HOST:PORT of the same broker, where the user weir has to say PASSWORD."""
+    return f"127.0.0.1:{secured_broker.sasl_port}"
+
+
+@pytest.fixture(scope="session")
+def tls_servers(secured_broker: OwnBroker) -> str:
+    """HOST:PORT of the same broker, encrypted, where a client has to show a certificate."""
+    return f"127.0.0.1:{secured_broker.tls_port}"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return issued_in(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")
@@ -122,9 +124,24 @@ def kafka(request: pytest.FixtureRequest) -> str:
     return given or str(request.getfixturevalue("own_broker").servers)
 
 
-def lasting_port() -> int:
-    """A free port below those that connections are given, so that none takes it while its broker is down."""
-    return free_port(20_000 + secrets.randbelow(12_000))
+def started_in(folder: Path, certificates: Certificates) -> OwnBroker:
+    """On other ports where somebody has taken one of those that were free."""
+    while True:
+        port, sasl, tls = lasting_ports(3)
+        try:
+            return OwnBroker(Broker(folder, port, QUICK | secured(sasl, tls, certificates)).start(), sasl, tls)
+        except PortTaken:
+            continue
+
+
+def lasting_ports(count: int) -> list[int]:
+    """Free ports below those that connections are given, so that none takes one while its broker is down."""
+    found: set[int] = set()
+    while len(found) < count:
+        wanted = 20_000 + secrets.randbelow(12_000)
+        if free_port(wanted) == wanted:
+            found.add(wanted)
+    return list(found)
 
 
 def new_place(servers: str) -> str:
@@ -133,8 +150,14 @@ def new_place(servers: str) -> str:
 
 
 def new_source(servers: str, partitions: int = 1, **options: object) -> KafkaSource:
-    """A source on a new topic."""
-    return KafkaSource(new_place(servers), partitions=partitions, options=KafkaOptions(**options))
+    """A source on a new topic; where a loaded machine takes longer than its timeout_s, it is opened again."""
+    place = new_place(servers)
+    while True:
+        try:
+            return KafkaSource(place, partitions=partitions, options=KafkaOptions(**options))
+        except SourceError as error:
+            if "no answer within" not in str(error):
+                raise
 
 
 @asynccontextmanager

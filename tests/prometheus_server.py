@@ -1,8 +1,8 @@
 """A real Prometheus on this machine, which scrapes a service and looks at the shipped rules."""
 
 import json
+import re
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from weir_process import wait_for
+
+LISTENING = re.compile(r"Listening on.* address=127\.0\.0\.1:(\d+)")
 
 
 class Prometheus:
@@ -41,15 +44,18 @@ def prometheus(folder: Path, target: str, rules: Path) -> Iterator[Prometheus]:
         f"rule_files: [{rules}]\n"
         f"scrape_configs: [{{job_name: weir, static_configs: [{{targets: ['{target}']}}]}}]\n"
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     options = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}",
-               f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
-    with (folder / "prometheus.log").open("wb") as log:
+               "--web.listen-address=127.0.0.1:0"]  # fmt: skip
+    said = folder / "prometheus.log"
+    with said.open("wb") as log:
         process = subprocess.Popen([program, *options], stdout=log, stderr=log)
         try:
-            yield Prometheus(port)
+            yield Prometheus(int(wait_for(lambda: _listening(said, process))[1]))
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait()
+
+
+def _listening(said: Path, process: "subprocess.Popen[bytes]") -> re.Match[str] | None:
+    assert process.poll() is None, f"prometheus has ended: {said.read_text()}"
+    return LISTENING.search(said.read_text())

@@ -1,18 +1,20 @@
 """An S3 server of our own on a loopback port, for as long as the tests of one process run."""
 
 import os
-import socket
+import re
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import fsspec
 import pytest
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1"}
+RUNNING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 
 
 class Bucket(NamedTuple):
@@ -23,17 +25,14 @@ class Bucket(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server; credentials are in the environment, as users have them."""
     os.environ.update(ENVIRONMENT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    said = tmp_path_factory.mktemp("s3") / "stderr"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with said.open("wb") as log, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) as server:
         try:
-            _wait(port, server)
-            yield f"http://127.0.0.1:{port}"
+            yield _started(said, server)
         finally:
             server.kill()
 
@@ -47,14 +46,12 @@ def s3(s3_endpoint: str) -> Bucket:
     return Bucket(f"s3://{name}/models", options)
 
 
-def _wait(port: int, server: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 120.0
+def _started(said: Path, server: "subprocess.Popen[bytes]") -> str:
+    """The address that it says itself, once it answers there."""
+    deadline = time.monotonic() + 240.0
     while time.monotonic() < deadline:
-        assert server.poll() is None, "the S3 server has ended"
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the S3 server does not answer")
+        assert server.poll() is None, f"the S3 server has ended: {said.read_text()}"
+        if (found := RUNNING.search(said.read_text())) is not None:
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError("the S3 server does not begin")

@@ -5,6 +5,7 @@ python -m tools.kafka [--port PORT] [--dir FOLDER]
 
 import base64
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,7 +20,7 @@ import click
 VERSION = "4.1.1"
 CACHE = Path(__file__).parents[1] / ".kafka"
 PORT = 9092
-START_S = 90.0
+START_S = 240.0
 STOP_S = 20.0
 HEAP = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
@@ -40,7 +41,12 @@ appender.stderr.name=stderr
 appender.stderr.target=SYSTEM_ERR
 appender.stderr.layout.type=PatternLayout
 appender.stderr.layout.pattern=kafka: %p %c{1}: %m%n
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=INFO
 """
+
+STARTED = "Kafka Server started"
+TAKEN = re.compile(r"failed to bind to \S+:(\d+): Address already in use")
 
 PROPERTIES = """process.roles=broker,controller
 node.id=1
@@ -61,6 +67,14 @@ class KafkaError(Exception):
     """The broker cannot be built or started. The message says why."""
 
 
+class PortTaken(KafkaError):
+    """Somebody else listens on `port`, where the broker was to."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is taken: stop what listens there, or name another one")
+        self.port = port
+
+
 def missing() -> str | None:
     """What is needed to run a broker and not installed here."""
     absent = [name for name in ("java", "mvn") if shutil.which(name) is None]
@@ -71,12 +85,15 @@ class Broker:
     """A broker of one node on 127.0.0.1, its data in `folder`; as a context it runs from entry to exit.
 
     What is in `folder` is taken up again. `options` are further settings of Kafka, in which $port and $controller stand
-    for the two ports listened on. Raises KafkaError.
+    for the two ports listened on. A port that is not given may be another one after the first start: somebody may have
+    taken it before. Raises KafkaError; PortTaken where that happens to a port that others have been told.
     """
 
     def __init__(self, folder: Path, port: int | None = None, options: dict[str, str] | None = None) -> None:
         self._folder = folder
         self._port = port or free_port()
+        self._controller = 0
+        self._is_told = port is not None
         self._options = options or {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -98,18 +115,17 @@ class Broker:
             raise KafkaError(absent)
         jars = fetched_jars()
         self._folder.mkdir(parents=True, exist_ok=True)
-        properties = self._configured()
-        self._formatted(jars, properties)
-        with (self._folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._java(jars, "kafka.Kafka", str(properties)), stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            self._wait_started(self._process)
-        except BaseException:
-            self.kill()
-            raise
-        return self
+        while True:
+            try:
+                self._launch(jars)
+            except PortTaken as taken:
+                if taken.port == self._port and not self._is_told:
+                    self._port = free_port()
+                elif taken.port != self._controller:
+                    raise
+            else:
+                self._is_told = True
+                return self
 
     def stop(self) -> None:
         """In order; returns when nothing is left running."""
@@ -138,9 +154,26 @@ class Broker:
     def __exit__(self, *error: object) -> None:
         self.stop()
 
+    def _launch(self, jars: Path) -> None:
+        properties = self._configured()
+        self._formatted(jars, properties)
+        with (self._folder / "broker.log").open("ab") as log:
+            said_before = log.tell()
+            self._process = subprocess.Popen(
+                self._java(jars, "kafka.Kafka", str(properties)), stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            self._wait_started(self._process, said_before)
+        except BaseException:
+            self.kill()
+            raise
+
     def _configured(self) -> Path:
+        while (port := free_port()) == self._port:
+            pass
+        self._controller = port
         lines = PROPERTIES + "".join(f"{name}={value}\n" for name, value in self._options.items())
-        text = Template(lines).substitute(port=self._port, controller=free_port(), data=self._folder / "data")
+        text = Template(lines).substitute(port=self._port, controller=self._controller, data=self._folder / "data")
         path = self._folder / "server.properties"
         path.write_text(text, encoding="utf-8")
         (self._folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
@@ -159,14 +192,17 @@ class Broker:
         logging = f"-Dlog4j2.configurationFile={self._folder / 'log4j2.properties'}"
         return ["java", *HEAP, logging, "-cp", f"{jars}/*", *arguments]
 
-    def _wait_started(self, process: "subprocess.Popen[bytes]") -> None:
-        deadline = time.monotonic() + START_S
-        while process.poll() is None and time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+    def _wait_started(self, process: "subprocess.Popen[bytes]", said_before: int) -> None:
+        """By its own word: a port that takes connections may be somebody else's."""
+        deadline, has_ended, said = time.monotonic() + START_S, False, ""
+        while not has_ended and time.monotonic() < deadline:
+            has_ended = process.poll() is not None
+            said = (self._folder / "broker.log").read_bytes()[said_before:].decode("utf-8", "replace")
+            if STARTED in said:
+                return
             time.sleep(0.05)
-        said = (self._folder / "broker.log").read_text(encoding="utf-8", errors="replace")
+        if (taken := TAKEN.search(said)) is not None:
+            raise PortTaken(int(taken[1]))
         raise KafkaError(f"the broker on port {self._port} did not start: {said[-2000:]}")
 
 

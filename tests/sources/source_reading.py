@@ -1,4 +1,4 @@
-"""Reading a source in tests: to a known end, or to the first idle batch."""
+"""Reading a source in tests: to its end, or to the first idle batch where it knows none."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -13,20 +13,22 @@ from stream_app.sources.source import Order, Position, Records, Source
 async def read_until_idle(
     source: Source, position: Position, order: Order | None = None, size: int = 1024
 ) -> list[Records]:
-    """All batches until there is nothing more; does not wait for the idle batch where the end is known."""
-    left = -1
-    if isinstance(source, EmbeddedLog | KafkaSource) or (isinstance(source, MemorySource) and not source.is_bounded):
-        begin = {**source.start(), **position}
-        left = sum(end - begin[partition] for partition, end in source.end().items())
-        left = max(left, sum(count for _, count in order or []))
+    """All batches until there is nothing more; where the source knows its end, idle ones before it end nothing."""
+    knows_end = isinstance(source, EmbeddedLog | KafkaSource)
+    knows_end |= isinstance(source, MemorySource) and not source.is_bounded
+    read = {**source.start(), **position}
+    left = sum(count for _, count in order or [])
     batches = []
     async with aclosing(source.read(position, order or [], size)) as reading:
         async for records in reading:
-            if not records.payloads:
-                break
-            batches.append(records)
-            left -= len(records.payloads)
-            if left == 0:
+            if records.payloads:
+                batches.append(records)
+                read[records.partition] = records.offset + len(records.payloads)
+                left -= len(records.payloads)
+            if knows_end:
+                if left <= 0 and all(read[partition] >= end for partition, end in source.end().items()):
+                    break
+            elif not records.payloads:
                 break
     return batches
 

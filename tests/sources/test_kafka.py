@@ -21,14 +21,11 @@ def topic_of(place: str) -> str:
 
 
 async def read_all(source: KafkaSource, position: dict[int, int], size: int = 1024) -> list[Records]:
-    """All batches until an idle one, however many records there should be."""
-    batches = []
-    async with aclosing(source.read(position, [], size)) as reading:
-        async for records in reading:
-            if not records.payloads:
-                return batches
-            batches.append(records)
-    return batches
+    """All batches, however many records there should be: the source itself says where they end."""
+    await source.look()
+    while source.problem is not None:
+        await source.look()
+    return await read_until_idle(source, position, size=size)
 
 
 def payloads_at(batches: list[Records]) -> list[tuple[int, bytes]]:
@@ -98,11 +95,12 @@ def test_an_option_of_an_impossible_value_is_an_error(kafka: str) -> None:
 
 
 def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        server = f"127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(SourceError, match=rf"kafka://{server}/topic: cannot be opened; .*refused|Connect call failed"):
-        KafkaSource(f"//{server}/topic")
+    with closing(socket.socket()) as held:  # nobody listens, and nobody else can
+        held.bind(("127.0.0.1", 0))
+        server = f"127.0.0.1:{held.getsockname()[1]}"
+        said = rf"kafka://{server}/topic: cannot be opened; .*(refused|Connect call failed)"
+        with pytest.raises(SourceError, match=said):
+            KafkaSource(f"//{server}/topic")
 
 
 def test_a_broker_that_never_answers_is_given_up() -> None:

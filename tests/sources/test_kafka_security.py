@@ -60,7 +60,7 @@ def test_a_broker_of_another_authority_is_not_trusted(
 ) -> None:
     options = f'{encrypted(issued_in(tmp_path).authority)}, ssl_certfile = "{certificates.client}"'
     with pytest.raises(SourceError, match="certificate verify failed"):
-        opened(tls_servers, options, WEIR_SOURCE_TIMEOUT_S="3")
+        opened(tls_servers, options)
 
 
 def test_a_client_without_a_certificate_is_not_let_in(tls_servers: str, certificates: Certificates) -> None:

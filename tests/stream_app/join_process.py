@@ -95,12 +95,19 @@ class Worker(Weir):
 
     verb = "worker"
 
-    def start_by_faust(self, port: int) -> None:
-        """`faust -A stream_app.faust_app worker` in the folder; returns at once."""
+    def start_by_faust(self) -> "Worker":
+        """`faust -A stream_app.faust_app worker` in the folder; returns once it listens."""
         command = [str(Path(sys.executable).with_name("faust")), "-A", "stream_app.faust_app", "worker", "-l", "warn"]
         with self.stderr.open("ab") as err:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=err)
-        self._port = port
+        (self._port,) = wait_for(self._ports_while_it_runs)
+        return self
+
+    def ports(self) -> list[int]:
+        """Where it listens."""
+        listening = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout.splitlines()
+        own = [line.split()[3] for line in listening if f"pid={self.pid}," in line]
+        return [int(address.rpartition(":")[2]) for address in own]
 
     def ended(self) -> int:
         """The exit code of a worker that ends by itself."""
@@ -129,6 +136,10 @@ class Worker(Weir):
     def metrics(self) -> str:
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=DEADLINE_S) as answer:
             return str(answer.read().decode())
+
+    def _ports_while_it_runs(self) -> list[int]:
+        assert not self.has_ended(), self.stderr.read_text()
+        return self.ports()
 
     def wait_joining(self) -> "Worker":
         """Wait until partitions are ours, and recovered."""

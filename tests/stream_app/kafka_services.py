@@ -30,6 +30,16 @@ def on_topic(place: str, partitions: int = 1, **sections: dict[str, object]) -> 
     }
 
 
+def started(service: Weir) -> Weir:
+    """It runs; begun again where a loaded machine opens the topic later than the short `timeout_s` of a test allows."""
+    while True:
+        try:
+            return service.start()
+        except AssertionError as error:
+            if "no answer within" not in str(error):
+                raise
+
+
 def sharing(folder: Path, names: str, settings: Settings) -> list[Weir]:
     """Services with one checkpoint store, each with a state folder of its own, as if on a machine of its own."""
     store = {"url": str(folder / "shared"), **settings["checkpoints"]}

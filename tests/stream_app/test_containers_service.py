@@ -3,38 +3,53 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from container_files import GIVEN, SERVICES
-from weir_process import DEADLINE_S, WEIR, run_weir, wait_for
+from weir_process import DEADLINE_S, STARTED, WEIR, run_weir, wait_for
 
 from checkpoints import open_store
 from stream_app.sources.kafka_topic import KafkaOptions, KafkaTopic
-from tools.kafka import Broker, free_port, missing
+from tools.kafka import Broker, PortTaken, free_port, missing
 
 EVENTS = 1000
 
 
-@pytest.fixture(scope="module")
-def outside() -> str:
-    """HOST:PORT of Kafka's listener for programs outside of the containers."""
-    return f"127.0.0.1:{free_port()}"
+class Outside(NamedTuple):
+    """A broker, and HOST:PORT of its listener for programs outside of the containers."""
+
+    broker: Broker
+    servers: str
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory, outside: str) -> Iterator[Broker]:
+def kafka_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     absent = missing()
     if absent is not None:
         pytest.skip(f"no Kafka broker: {absent}")
-    with Broker(tmp_path_factory.mktemp("compose"), options=properties(outside)) as running:
-        yield running
+    outside = _started(tmp_path_factory.mktemp("compose"))
+    yield outside
+    outside.broker.stop()
+
+
+def _started(folder: Path) -> Outside:
+    """On another port where somebody has taken the one that was free."""
+    while True:
+        servers = f"127.0.0.1:{free_port()}"
+        try:
+            return Outside(Broker(folder, options=properties(servers)).start(), servers)
+        except PortTaken:
+            continue
 
 
 def properties(outside: str) -> dict[str, str]:
@@ -51,7 +66,7 @@ def properties(outside: str) -> dict[str, str]:
     return {name: value for name, value in settings.items() if name != "cluster.id"}
 
 
-def environment(folder: Path, servers: str, port: int) -> dict[str, str]:
+def environment(folder: Path, servers: str) -> dict[str, str]:
     """Weir's variables."""
     given = SERVICES["weir"]["environment"]
     return {
@@ -61,8 +76,13 @@ def environment(folder: Path, servers: str, port: int) -> dict[str, str]:
         "WEIR_CHECKPOINTS_URL": str(folder / "checkpoints"),
         "WEIR_STATE_DIR": str(folder / "state"),
         "WEIR_HTTP_HOST": "127.0.0.1",
-        "WEIR_HTTP_PORT": str(port),
+        "WEIR_HTTP_PORT": "0",
     }
+
+
+def started(service: "subprocess.Popen[bytes]", said: Path) -> re.Match[str] | None:
+    assert service.poll() is None, said.read_text()
+    return STARTED.search(said.read_text())
 
 
 def is_healthy(port: int) -> bool:
@@ -79,13 +99,20 @@ def asked(port: int, path: str, headers: Mapping[str, str] | None = None, body: 
         return json.load(answer)
 
 
-def test_weir_learns_what_is_produced_from_outside_of_the_containers(tmp_path, broker, outside):
-    port = free_port()
-    assert not is_healthy(port)
-    with subprocess.Popen(
-        [WEIR, *SERVICES["weir"]["command"]], cwd=tmp_path, env=environment(tmp_path, broker.servers, port)
-    ) as service:
+def test_weir_learns_what_is_produced_from_outside_of_the_containers(tmp_path, kafka_outside):
+    broker, outside = kafka_outside
+    with socket.socket() as held:  # nobody listens, and nobody else can
+        held.bind(("127.0.0.1", 0))
+        assert not is_healthy(held.getsockname()[1])
+    said = tmp_path / "stderr"
+    with (
+        said.open("wb") as log,
+        subprocess.Popen(
+            [WEIR, *SERVICES["weir"]["command"]], cwd=tmp_path, env=environment(tmp_path, broker.servers), stderr=log
+        ) as service,
+    ):
         try:
+            port = int(wait_for(lambda: started(service, said))[1])
             wait_for(lambda: is_healthy(port))
             start, _ = asyncio.run(KafkaTopic(f"//{outside}/events", KafkaOptions()).look_up(None))
             assert len(start) == 4

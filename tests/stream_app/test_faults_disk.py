@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 from weir_process import Weir, append, closing, records_of, refused, run_weir, synthetic, wait_for
 
+from checkpoints.durable import replace
+from stream_app import series_file
+from stream_app.series_file import SeriesFile
+
 EVENTS = synthetic(2_000)
 
 
@@ -154,6 +158,29 @@ def test_a_full_state_folder_stops_neither_learning_nor_predictions(small_disk: 
         assert service.get("/health/ready").status == 200
         assert service.post("/labels", {"id": "late", "label": 1}).status == 202
         assert service.stop() == 0
+
+
+def test_figures_over_time_are_written_ever_more_seldom_while_the_disk_is_full_and_all_of_them_after(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, filling = SeriesFile(small_disk / "figures.jsonl", ["x"]), fill(small_disk)
+    tried_at: list[int] = []
+    number = 0
+
+    def tried(path: Path, data: bytes) -> None:
+        tried_at.append(number)
+        replace(path, data)
+
+    monkeypatch.setattr(series_file, "replace", tried)
+    for number in range(200):
+        kept.add(1.8e9 + number, {"x": number})
+    assert tried_at == [0, 1, 3, 6, 11, 20, 37, 70, 131, 192]
+    filling.unlink()
+    for number in range(200, 300):
+        kept.add(1.8e9 + number, {"x": number})
+    assert tried_at[10:] == [253]
+    again = SeriesFile(small_disk / "figures.jsonl", ["x"])
+    assert again.series.rows[:-1] == kept.series.rows
 
 
 @pytest.mark.parametrize("what", ["log", "checkpoints", "state"])

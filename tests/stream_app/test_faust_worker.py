@@ -17,7 +17,7 @@ from join_process import (
     worker,
 )
 from kafka_broker import PASSWORD, delete_records
-from kafka_services import QUICK, learner_of, order_learnt, records_in
+from kafka_services import learner_of, order_learnt, records_in
 from weir_process import Weir, append, closing, synthetic, wait_for
 
 from stream_app.join_topics import MOST_RECORDS
@@ -89,7 +89,7 @@ async def test_a_worker_that_is_killed_leaves_its_predictions_and_its_model_to_a
 ) -> None:
     topics, events = Topics(own_broker.servers), synthetic(2000)
     settings = topics.settings()
-    settings["source"] = {**settings["source"], "kafka": QUICK}
+    settings["source"] = {**settings["source"], "kafka": CALM}
     first, second, third = (
         Worker(tmp_path / name, **settings, checkpoints={"url": str(tmp_path / "shared")})
         for name in ("first", "second", "third")

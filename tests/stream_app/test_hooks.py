@@ -11,8 +11,8 @@ from weir_process import Weir, append, closing, refused, synthetic
 
 from formats.hooked_json import HookedJson
 from formats.labels import Labels
-from stream_app import wiring
 from stream_app.hooks import Hook, PredictHook, load_hook
+from stream_app.made_by import identity
 from stream_app.service import Service
 from stream_app.serving import Prediction
 from stream_app.settings import ConfigError
@@ -162,7 +162,7 @@ async def restarted(settings):
 
 
 def test_a_model_without_hooks_says_nothing_of_them(settings_in):
-    assert "features_hook" not in wiring.identity(settings_in()).schema
+    assert "features_hook" not in identity(settings_in()).schema
 
 
 @pytest.mark.parametrize(

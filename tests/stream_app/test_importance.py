@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,7 @@ async def watched(folder: Path, first: list[bytes], second: list[bytes], **setti
         head = checkpoint.id
         await asyncio.sleep(0.001)
         watch.offer(head)
-        await asyncio.wait_for(_until_idle(watch), 60)
+        await asyncio.wait_for(_until_idle(watch), 240)
     await watch.close()
     return watch
 
@@ -216,13 +217,22 @@ async def test_checkpoints_that_come_faster_than_that_are_not_looked_at(tmp_path
     assert never.latest is None
 
 
-async def test_a_watch_that_is_closed_gives_up_at_once(tmp_path: Path) -> None:
+async def test_a_watch_that_is_closed_gives_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = settings_of(QUADRATIC)
     checkpoint = checkpoint_of(tree, synthetic(9000))
     store = open_store(str(tmp_path))
     store.save(checkpoint, Note.now("test", "0"), None)
     watch = ImportanceWatch(tree, store)
+    has_begun, may_go_on, rest = threading.Event(), threading.Event(), watch._rest
+
+    def resting() -> None:
+        has_begun.set()
+        may_go_on.wait()
+        rest()
+
+    monkeypatch.setattr(watch, "_rest", resting)
     watch.offer(checkpoint.id)
-    await asyncio.sleep(0.01)
-    await asyncio.wait_for(watch.close(), 60)
+    await asyncio.to_thread(has_begun.wait)
+    may_go_on.set()
+    await watch.close()
     assert watch.latest is None

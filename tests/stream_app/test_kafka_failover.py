@@ -26,6 +26,9 @@ from tools.kafka import Broker
 
 SERVICES = "abc"
 
+LASTING = {"session_timeout_ms": 15_000, "heartbeat_interval_ms": 300}
+"""Nobody is missed only because it waits for a core."""
+
 
 def produce(service: Weir, events: list[bytes]) -> None:
     """By the command, as users do."""
@@ -53,7 +56,7 @@ async def test_the_one_that_learns_is_killed_and_the_other_goes_on_byte_for_byte
     own_broker: Broker, tmp_path: Path
 ) -> None:
     place = new_place(own_broker.servers)
-    settings = on_topic(place)
+    settings = on_topic(place, source={"kafka": LASTING})
     one, other = sharing(tmp_path, "ab", settings)
     with closing(one, other):
         one.start()
@@ -61,10 +64,10 @@ async def test_the_one_that_learns_is_killed_and_the_other_goes_on_byte_for_byte
         other.start()
         produce(one, synthetic(8000))
         wait_for(lambda: one.status()["records"] > 3000)
+        wait_for(lambda: role(other) == "standby")
+        wait_for(lambda: other.post("/predict", {"features": {"n": 1}}).body["model"].startswith("sha256."))
         one.kill()
         head = one.head()
-        assert role(other) == "standby"
-        assert other.post("/predict", {"features": {"n": 1}}).body["model"].startswith("sha256.")
         status = other.wait_learnt(8000)
         assert (status["role"], status["records"], status["duplicates"]) == ("learner", 8000, 0)
         assert head in lineage_of(other)
@@ -118,7 +121,7 @@ def pause_between_saves(service: Weir) -> None:
 
 
 def test_one_that_was_paused_and_taken_over_from_saves_nothing_any_more(own_broker: Broker, tmp_path: Path) -> None:
-    slow = {"session_timeout_ms": 4000, "heartbeat_interval_ms": 1300}  # it hears late that its turn is over
+    slow = {"session_timeout_ms": 12_000, "heartbeat_interval_ms": 4000}  # it hears late that its turn is over
     settings = on_topic(
         new_place(own_broker.servers), 2, source={"kafka": slow, "batch": 5}, checkpoints={"every_events": 100}
     )
@@ -148,8 +151,7 @@ def test_one_that_was_paused_and_taken_over_from_saves_nothing_any_more(own_brok
 
 
 def test_members_that_come_and_go_leave_the_learner_where_it_is(own_broker: Broker, tmp_path: Path) -> None:
-    lasting = {"session_timeout_ms": 8000, "heartbeat_interval_ms": 300}  # also where it waits for a core
-    services = sharing(tmp_path, SERVICES, on_topic(new_place(own_broker.servers), 3, source={"kafka": lasting}))
+    services = sharing(tmp_path, SERVICES, on_topic(new_place(own_broker.servers), 3, source={"kafka": LASTING}))
     first, second, third = services
     with closing(*services):
         learner_of([first.start()])
@@ -178,7 +180,7 @@ def test_members_that_come_and_go_leave_the_learner_where_it_is(own_broker: Brok
 
 
 def test_a_service_that_comes_back_in_time_keeps_its_turn_and_its_order(own_broker: Broker, tmp_path: Path) -> None:
-    source: Settings = {"source": {"kafka": {"session_timeout_ms": 20_000, "heartbeat_interval_ms": 300}}}
+    source: Settings = {"source": {"kafka": {"session_timeout_ms": 240_000, "heartbeat_interval_ms": 300}}}
     one, other = sharing(tmp_path, "ab", on_topic(new_place(own_broker.servers), 3, **source))
     with closing(one, other):
         learner_of([one.start()])

@@ -1,13 +1,13 @@
 """The broker goes away and comes back, forgets what was not learnt, brings poison: the service as seen from outside."""
 
+import itertools
 import json
 import urllib.request
-from functools import partial
 from pathlib import Path
 
 from aiokafka.admin import NewPartitions
 from kafka_broker import administering, delete_records, new_place
-from kafka_services import QUICK, learner_of, learnt_from_a_log, lineage_of, on_topic, records_in
+from kafka_services import QUICK, learner_of, learnt_from_a_log, lineage_of, on_topic, records_in, started
 from weir_process import Weir, closing, synthetic, wait_for
 
 from stream_app.sources.kafka import KafkaSource
@@ -38,32 +38,31 @@ def test_while_the_broker_is_away_it_serves_and_says_so_and_afterwards_nothing_i
     own_broker: Broker, tmp_path: Path
 ) -> None:
     place = new_place(own_broker.servers)
-    settings = on_topic(place, 2, source={"timeout_s": 4.0})  # a loaded machine opens the topic within that, too
-    service = Weir(tmp_path / "a", **settings)
-    sent = 0
+    service = Weir(tmp_path / "a", **on_topic(place, 2, source={"timeout_s": 4.0}))
+    sent, doubtful = 0, 0
     with closing(service):
-        learner_of([service.start()])
+        learner_of([started(service)])
         for event in synthetic(600):
-            sent += service.post("/events", event).status == 202
+            is_sent = service.post("/events", event).status == 202
+            sent, doubtful = sent + is_sent, doubtful + (not is_sent)
         service.wait_learnt(sent)
         own_broker.kill()
         try:
             refused = service.post("/events", synthetic(1, first=1000)[0])
             assert (refused.status, refused.body["error"]["code"]) == (503, "source_full")
             assert int(refused.headers["Retry-After"]) >= 1
-            wait_for(partial(warnings, service))
-            assert "no answer" in warnings(service)[0]
+            wait_for(lambda: any("no answer" in said for said in warnings(service)))
             assert service.post("/predict", EVENT).status == 200
             with urllib.request.urlopen(f"{service.url}/metrics") as metrics:
                 assert b"weir_source_up 0.0" in metrics.read()
         finally:
             own_broker.start()
         wait_for(lambda: not warnings(service))
-        # Once the broker answers: what is refused before may land, and each time count as a duplicate.
-        wait_for(lambda: service.post("/events", synthetic(1, first=1001)[0]).status == 202)
-        status = wait_for(lambda: (found := service.status())["lag"] == 0 and found)
-        assert (status["role"], status["duplicates"]) == ("learner", 0)
-        assert sent + 1 <= status["examples"] <= sent + 2, "what was not acknowledged may have landed once"
+        tries = (service.post("/events", synthetic(1, first=number)[0]).status for number in itertools.count(1001))
+        doubtful += 1 + sum(1 for _ in itertools.takewhile(lambda status: status != 202, tries))
+        status = wait_for(service.status, lambda status: (status["role"], status["lag"]) == ("learner", 0))
+        assert status["duplicates"] == 0
+        assert sent + 1 <= status["examples"] <= sent + 1 + doubtful, "what was not acknowledged may have landed once"
         assert service.stop() == 0
 
 
@@ -71,16 +70,21 @@ async def test_a_broker_killed_in_the_middle_of_a_backlog_changes_no_byte(own_br
     place = new_place(own_broker.servers)
     few = {"max_partition_fetch_bytes": 20_000, "fetch_max_wait_ms": 100}
     service = Weir(tmp_path / "a", **on_topic(place, 3, source={"batch": 7, "kafka": few}))
-    await append(place, synthetic(20_000), 3)
+    sent = 0
     with closing(service):
-        service.start()
-        wait_for(lambda: service.status()["records"] > 3000)
-        own_broker.kill()
-        assert service.status()["records"] < 20_000
-        own_broker.start()
-        status = service.wait_learnt(20_000)
-        assert (status["examples"], status["duplicates"]) == (20_000, 0)
-        assert service.stop() == 0
+        while True:
+            await append(place, synthetic(20_000, first=sent), 3)
+            sent += 20_000
+            service.start()
+            wait_for(lambda sent=sent: service.status()["records"] > sent - 17_000)
+            own_broker.kill()
+            is_in_the_middle = service.status()["records"] < sent
+            own_broker.start()
+            status = service.wait_learnt(sent)
+            assert (status["examples"], status["duplicates"]) == (sent, 0)
+            assert service.stop() == 0
+            if is_in_the_middle:
+                break  # else the machine let the service learn all while this test waited for its turn
     assert service.deciding() == await learnt_from_a_log(service, place, tmp_path / "log", checkpoints={"keep": 1000})
 
 
@@ -167,8 +171,10 @@ async def test_rolled_back_and_killed_while_it_learns_again_it_ends_in_the_bytes
         taken = service.checkpoint()
         await append(place, synthetic(6000, first=3000), 3, each=17)
         service.wait_learnt(9000)
-        recorded = service.rollback(taken, "--replay")
-        wait_for(lambda: 4000 < service.status()["records"] < 9000)
+        records = 9000
+        while records == 9000:  # all may be learnt again while this test waits for its turn
+            recorded = service.rollback(taken, "--replay")
+            records = wait_for(lambda: service.status()["records"], lambda records: records > 4000)
         service.kill()
         status = service.start().wait_learnt(9000)
         assert (status["examples"], status["duplicates"]) == (9000, 0)

@@ -50,12 +50,14 @@ async def test_killed_again_and_again_it_ends_in_the_bytes_of_a_run_never_killed
         place, PARTITIONS, source={"batch": BATCH, "kafka": QUICK | few}, checkpoints={"every_events": 7000}
     )
     service = Weir(tmp_path / "killed", **settings)
-    (tmp_path / "events").write_bytes(b"\n".join(synthetic(EVENTS)))
-    ran = service.command("produce", str(tmp_path / "events"), "--to", f"kafka:{place}", "--json")
-    assert (ran.code, json.loads(ran.out)["events"]) == (0, EVENTS), ran
+    events, share = synthetic(EVENTS), EVENTS // KILLS
     chance, noted = random.Random(4), []
     with closing(service):
         for number in range(KILLS):
+            # Some more each time, so that however slow this test is, each kill hits another place.
+            (tmp_path / "events").write_bytes(b"\n".join(events[number * share : (number + 1) * share]))
+            ran = service.command("produce", str(tmp_path / "events"), "--to", f"kafka:{place}", "--json")
+            assert (ran.code, json.loads(ran.out)["events"]) == (0, share), ran
             service.start()
             wait_until_noted(service, int(EVENTS * (number + chance.random()) / KILLS), BATCH)
             service.kill()
@@ -83,11 +85,11 @@ async def test_killed_again_and_again_it_ends_in_the_bytes_of_a_run_never_killed
 
 @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["produce", "river:Phishing", "--to", "URL"]])
 def test_a_broker_that_is_not_there_is_said_in_one_line(command: list[str], tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"kafka://127.0.0.1:{free.getsockname()[1]}/topic"
-    (tmp_path / "weir.toml").write_text(f'[source]\nurl = "{url}"\n[state]\ndir = "{tmp_path}"\n')
-    arguments = [url if argument == "URL" else argument for argument in command]
-    said = refused(*arguments, "-c", str(tmp_path / "weir.toml"))
+    with socket.socket() as held:  # nobody listens, and nobody else can
+        held.bind(("127.0.0.1", 0))
+        url = f"kafka://127.0.0.1:{held.getsockname()[1]}/topic"
+        (tmp_path / "weir.toml").write_text(f'[source]\nurl = "{url}"\n[state]\ndir = "{tmp_path}"\n')
+        arguments = [url if argument == "URL" else argument for argument in command]
+        said = refused(*arguments, "-c", str(tmp_path / "weir.toml"))
     assert said.startswith(f"weir: {url}: cannot be opened; is the broker there")
     assert "Unable connect to" in said

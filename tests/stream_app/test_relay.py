@@ -7,6 +7,7 @@ from pathlib import Path
 
 from join_process import Topics
 from kafka_broker import tasks_left
+from kafka_services import started
 from weir_process import Weir, closing, wait_for
 
 from stream_app.elsewhere import is_to_be_joined
@@ -159,11 +160,11 @@ async def test_predictions_survive_outage_and_kill_and_labels_wait_for_the_broke
 ) -> None:
     topics = Topics(own_broker.servers)
     settings = topics.settings()
-    settings["source"] = {**settings["source"], "timeout_s": 1.0}
+    settings["source"] = {**settings["source"], "timeout_s": 4.0}
     service = Weir(tmp_path, **settings)
     with closing(service):
-        service.start()
-        assert service.post("/events", {"id": "first", "label": 1, "features": {"n": 1}}).status == 202
+        started(service)
+        wait_for(lambda: service.post("/events", {"id": "first", "label": 1, "features": {"n": 1}}).status == 202)
         service.wait_learnt(1)
         own_broker.kill()
         try:
@@ -176,10 +177,9 @@ async def test_predictions_survive_outage_and_kill_and_labels_wait_for_the_broke
             service.kill()
         finally:
             own_broker.start()
-        service.configure(**topics.settings())  # that one second is too short for a broker that has just begun
-        service.start()
+        started(service)
         wait_for(lambda: service.status()["join"]["unsent"] == 0)
-        assert service.post("/labels", {"id": "e1", "label": 1}).status == 202
+        wait_for(lambda: service.post("/labels", {"id": "e1", "label": 1}).status == 202)
         wait_for(lambda: service.get("/health/ready").status == 200)
         assert service.stop() == 0
     sent = await topics.records("predictions")

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from weir_process import DECIDING, Weir, closing, run_weir, synthetic, wait_for
 
 from checkpoints import open_store
+from checkpoints.manifest import Manifest
+from stream_app.sources.log_view import LogView
 
 EVENT = {"features": {"f": {"carrier": "A", "origin": "O3", "hour": 19}, "n": 2}}
 TAG = "flights.production"
@@ -78,37 +81,43 @@ def test_three_shadows_get_all_the_traffic_and_removing_one_changes_no_byte_to_t
 
 def test_shadows_that_raise_or_hang_or_are_killed_hurt_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    hanging = {"hangs": {"kind": "river", "args": "shadow_learners:hanging", "begin": "start"}}
     broken = {
-        "hangs": {"kind": "river", "args": "shadow_learners:hanging", "begin": "start"},
         "raises": {"kind": "river", "args": "shadow_learners:raising", "begin": "start"},
         "sound": {"kind": "vw", "args": FTRL},
     }
     calm = {"every_s": 1000, "every_events": 1000}
-    service = Weir(tmp_path / "a", checkpoints=calm, shadows={"patience_s": 10.0, "learners": broken})
-    plain = Weir(tmp_path / "b", checkpoints=calm)
-    with closing(service, plain):
-        said = {}
-        for one in (service, plain):
-            one.start()
-            learnt(one, 1000)
-            said[one] = [one.post("/predict", {"id": str(number), **EVENT}).body for number in range(50)]
-        assert said[service] == said[plain]
-        wait_for(lambda: all(shadows(service)[name]["restarts"] for name in ("hangs", "raises")))
-        said_aloud = service.stderr.read_text()
-        assert "shadow hangs: killed: it said nothing for 10 s" in said_aloud
-        assert "shadow raises: RuntimeError: this learner is broken" in said_aloud
-        for pid in shadow_pids(service):
-            os.kill(pid, signal.SIGKILL)
-        for one in (service, plain):
-            learnt(one, 2000, 5000)
-            said[one] = [one.post("/predict", {"id": str(number), **EVENT}).body for number in range(50)]
-        assert said[service] == said[plain]
+    slow = Weir(tmp_path / "a", checkpoints=calm, shadows={"patience_s": 10.0, "learners": hanging})
+    # So patient that a loaded machine lets none of them seem to hang.
+    service = Weir(tmp_path / "b", checkpoints=calm, shadows={"patience_s": 600.0, "learners": broken})
+    plain = Weir(tmp_path / "c", checkpoints=calm)
+    service.is_raised_by_users = "RuntimeError: this learner is broken"
+    with closing(slow, service, plain):
+        assert same_answers(slow, service, plain, first=0, count=1000)
+        wait_for(lambda: shadows(slow)["hangs"]["restarts"] and shadows(service)["raises"]["restarts"])
+        assert "shadow hangs: killed: it said nothing for 10 s" in slow.stderr.read_text()
+        assert "shadow raises: RuntimeError: this learner is broken\nTraceback" in service.stderr.read_text()
+        for pid in shadow_pids(service) + shadow_pids(slow):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert same_answers(slow, service, plain, first=5000, count=2000)
         wait_for(
             lambda: (sound := shadows(service)["sound"]["status"]) is not None and sound["position"] == {"0": 3000}
         )
-        assert service.get("/health/ready").body["problems"] == []
-        assert service.stop() == plain.stop() == 0
-    assert service.deciding() == plain.deciding()
+        assert [one.get("/health/ready").body["problems"] for one in (slow, service)] == [[], []]
+        assert slow.stop() == service.stop() == plain.stop() == 0
+    assert slow.deciding() == service.deciding() == plain.deciding()
+
+
+def same_answers(*services: Weir, first: int, count: int) -> bool:
+    """Whether all of them answer the same after these events; started where that is to be done."""
+    said = []
+    for one in services:
+        if not first:
+            one.start()
+        learnt(one, count, first)
+        said.append([one.post("/predict", {"id": str(number), **EVENT}).body for number in range(50)])
+    return all(one == said[0] for one in said)
 
 
 @pytest.mark.parametrize(("kind", "args", "count"), [("vw", FTRL, 8000), ("river", RIVER, 3000)])
@@ -214,6 +223,58 @@ def test_after_a_rollback_shadows_are_held_against_the_model_that_is_live_then(t
             assert figures["primary_loss"] == pytest.approx(window, rel=1e-6), name
         assert shadows(service)["behind"]["status"]["position"] == {"0": 2500}
         assert service.stop() == 0
+
+
+async def test_a_shadow_whose_next_records_retention_has_removed_begins_anew_and_says_so(tmp_path: Path) -> None:
+    service = Weir(tmp_path, **RETAINED, shadows=SLOW)
+    with closing(service):
+        service.start()
+        learnt(service, 1000)
+        wait_for(lambda: shadows(service)["slow"]["status"], lambda status: status["position"] == {"0": 1000})
+        assert service.stop() == 0
+        service.configure(**RETAINED)  # nobody looks after the shadow meanwhile
+        service.start()
+        end = 1000
+        while (begin := await first_kept(service)) <= 1000:
+            learnt(service, 200, end)
+            service.checkpoint()
+            end += 200
+        assert service.stop() == 0
+        service.configure(**RETAINED, shadows=SLOW)
+        service.start()
+        status = wait_for(lambda: shadows(service)["slow"]["status"], lambda status: status["position"] == {"0": end})
+        assert f"retention removed 0:1000-{begin - 1} before it learnt them" in status["anew"]
+        assert any(status["anew"] in warning for warning in service.get("/health/ready").body["warnings"])
+        assert f"shadow slow: {status['anew']}" in service.stderr.read_text()
+        learnt(service, 500, end)
+        (figures,) = compared(service, slow=500).values()
+        window = service.get("/progress").body["report"]["window"]["log_loss"]
+        assert figures["primary_loss"] == pytest.approx(window, rel=1e-6), "held against the model that is live"
+        assert service.stop() == 0
+    before, now = (
+        manifest_of(service.state / "shadows" / "slow" / name) for name in ("checkpoints-before", "checkpoints")
+    )
+    assert (before.position, before.metrics["total"]["examples"]) == ({0: 1000}, 1000)
+    assert (now.position, now.metrics["total"]["examples"]) == ({0: end + 500}, end + 500 - begin)
+
+
+RETAINED: dict[str, Any] = {
+    "source": {"retain_bytes": 0}, "checkpoints": {"keep": 1}, "progressive": {"window": 500}
+}  # fmt: skip
+SLOW: dict[str, Any] = {"learners": {"slow": {"args": FTRL, "begin": "start"}}}
+
+
+async def first_kept(service: Weir) -> int:
+    view = LogView(service.log)
+    try:
+        return view.start()[0]
+    finally:
+        await view.close()
+
+
+def manifest_of(folder: Path) -> Manifest:
+    store = open_store(str(folder))
+    return store.load(str(store.head())).manifest
 
 
 def is_of(pid: int, folder: Path) -> bool:

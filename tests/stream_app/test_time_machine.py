@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from asker import Asker
 from weir_process import Ran, Weir, append, closing, synthetic, wait_for
 
 from checkpoints import open_store
@@ -72,18 +73,21 @@ async def test_answers_at_a_hundred_past_positions_are_derived_again_bit_for_bit
         source={"partitions": 3},
         checkpoints={"every_events": 700, "every_s": 1000, "keep": 50},
     )
-    events = synthetic(6000)
     ids: list[str] = []
+    models: set[str] = set()
     with closing(service):
         service.start()
         is_enough = threading.Event()
 
         def post() -> None:
-            """Singly, by the hundred, and as envelopes that are learnt in several slices."""
+            """Singly, by the hundred, and as envelopes that are learnt in several slices; 40 for each answer."""
             first = 0
-            while first < len(events) and not is_enough.is_set():
+            while not is_enough.is_set():
+                if first > 40 * len(ids):
+                    is_enough.wait(0.001)
+                    continue
                 count = chance.choice([1, 3, 100, 700])
-                batch = events[first : first + count]
+                batch = synthetic(count, first=first)
                 body = b"[" + b",".join(batch) + b"]" if chance.random() < 0.5 else b"\n".join(batch)
                 try:
                     service.post("/events", body)
@@ -94,10 +98,12 @@ async def test_answers_at_a_hundred_past_positions_are_derived_again_bit_for_bit
         poster = threading.Thread(target=post)
         poster.start()
         for turn in range(3):
-            for _ in range(50):
+            while len(ids) < 50 * (turn + 1) or len(models) < 8 * (turn + 1):
                 number = len(ids)
-                if service.post("/predict", asked(number)).status == 200:
+                answer = service.post("/predict", asked(number))
+                if answer.status == 200:
                     ids.append(f"asked-{number}")
+                    models.add(answer.body["model"])
             if turn == 0:
                 service.kill()
                 service.start()
@@ -121,16 +127,20 @@ async def test_answers_in_the_middle_of_an_envelope_are_derived_again(tmp_path: 
     quiet = {"every_s": 1000, "every_events": 100_000}
     service = Weir(tmp_path, checkpoints=quiet, events={"dedupe_window": 0})
     events = synthetic(10_000)
-    await append(service.log, [b"[" + b",".join(events) + b"]"] * 6)
+    middle: list[PastPrediction] = []
     with closing(service):
         service.start()
+        poster = Asker(service, "/events", b"[" + b",".join(events) + b"]")
+        poster.start()
         number = 0
-        while service.status()["lag"]:
-            service.post("/predict", asked(number))
+        while len(middle) < 10:
+            answer = service.post("/predict", asked(number))
+            if "+" in answer.body["model"]:
+                middle.append(remembered(service, f"asked-{number}"))
             number += 1
-        served = [remembered(service, f"asked-{one}") for one in range(number)]
-        middle = [one for one in served if "+" in one.model][:10]
-        assert middle
+        poster.is_enough.set()
+        poster.join()
+        wait_for(lambda: service.status()["lag"] == 0)
         assert await answers_again(service, middle) == [one.prediction for one in middle]
 
 

@@ -37,7 +37,7 @@ def killed_while_sending(service: Weir, to: str, files: list[str], chance: rando
         return [path.read_bytes() for path in sorted(folder.glob("*.json"))]
 
     before = noted()
-    command = [WEIR, "produce", *files, "--to", to, "--resume", "--rate", "1000", "-c", str(service.toml)]
+    command = [WEIR, "produce", *files, "--to", to, "--resume", "--rate", "500", "-c", str(service.toml)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         for _ in range(chance.randrange(1, 6)):
             wait_for(lambda known=before: process.poll() is not None or noted() != known)

@@ -72,8 +72,8 @@ def test_each_tile_shows_the_figure_of_the_status(watched: Watched, service: Wei
     figures = {
         "Events learnt": f"{status['examples']:,}",
         "Average loss": f"{status['average_loss']:.4g}",
-        "Predictions": "40",
-        "Labels": "30",
+        "Predictions since start": "40",
+        "Labels since start": "30",
         "Backlog": "0",
         "Dead letters": "1",
         "Checkpoint": status["checkpoint"][7:15],
@@ -99,7 +99,7 @@ def test_the_confusion_and_the_guesses_are_those_of_the_report(watched: Watched,
     total = service.get("/progress").body["report"]["total"]
     cells = {(cell["actual"], cell["predicted"]): f"{cell['count']:,}" for cell in total["confusion"]}
     kinds = ("negative", "positive")
-    expected = [[actual, *[cells[actual, predicted] for predicted in kinds]] for actual in kinds]
+    expected = [[f"actual {actual}", *[cells[actual, predicted] for predicted in kinds]] for actual in kinds]
     wait_for(lambda: watched.rows("#confusion") == expected)  # it is drawn anew every five seconds
     assert ["model", "log loss", f"{total['log_loss']:.4f}"] in [row[:3] for row in watched.rows("#baselines")]
     majority = total["baselines"]["majority"]["accuracy"]

@@ -271,6 +271,14 @@ def test_a_rollback_says_what_will_happen_asks_for_the_token_and_happens(
         assert service.manifest(head).holes[0].last == 1_500
         assert service.blob("learner", head) == service.blob("learner", good)
         expect(page.locator("#checkpoints")).to_contain_text(f"rollback to {good[7:19]}: too late")
+        told = page.get_by_role("status").filter(has_text="Rolled back")
+        expect(told).to_have_text(
+            f"Rolled back, from live@0:1500 (checkpoint {newest[7:19]}) to the model of checkpoint {good[7:19]}, 1,000 "
+            f"examples. Left out of it: 0:1000 to 0:1499 (500 records). Recorded as checkpoint {head[7:19]}; rolling "
+            f"back to {newest[7:19]} undoes it."
+        )
+        assert Axe().run(page).violations_count == 0
+        page.locator("#done").screenshot(path=PICTURES / "done.png")
         page.locator(f"#checkpoints button[data-id='{newest}']").first.click()
         page.locator("#checkpoint-deploy").click()
         page.locator("#deploy-tag").fill("flights.production")
@@ -280,6 +288,10 @@ def test_a_rollback_says_what_will_happen_asks_for_the_token_and_happens(
         wait_for(lambda: service.status()["tags"] == {"flights.production": newest})
         history = service.get("/tags/flights.production/history").body["history"][0]
         assert (history["who"], history["why"]) == ("the page", "it was better")
+        told = page.get_by_role("status").filter(has_text="Deployed")
+        expect(told).to_contain_text(f"Deployed under flights.production: {newest[7:19]}, the first one.")
+        page.get_by_role("button", name="Dismiss").click()
+        expect(told).to_have_count(0)
         watched.wrong = [said for said in watched.wrong if "401" not in said]  # Chromium notes that one itself
         watched.close()
         assert service.stop() == 0

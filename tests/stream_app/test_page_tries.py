@@ -1,4 +1,4 @@
-"""Trying an event on the page, in a real Chromium: every raw field of every format can be changed, and what was stays."""
+"""Trying an event on the page, in a real Chromium: each raw field of any format can be changed, and what was stays."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -63,6 +63,7 @@ FORMS = {
         {"events": {"format": "vw"}}, list(map(line, ROWS)), line(ROWS[0]), line(ROWS[0], "Z"), {"Constant"}
     ),
 }
+PLACE = "one => [one.value, one.getBoundingClientRect().left, one.getBoundingClientRect().right]"
 FEATURES = {"f^carrier", "f^origin", "f^hour"}
 
 
@@ -139,10 +140,45 @@ def test_values_typed_into_rows_and_lines_stay_one_value(browser: Browser, tmp_p
         script = """async () => {
           const { taken } = await import('/assets/raw_fields.js');
           const { fields, written } = taken("1 'tag|f a=b%20c:2 d e:3 d| g:1", { format: 'vw' });
-          return [fields.map((one) => `${one.field} ${one.value}`), written(new Map([[0, 'x y|z'], [2, '4'], [4, '5']]))];
+          const changed = written(new Map([[0, 'x y|z'], [2, '4'], [4, '5']]));
+          return [fields.map((one) => `${one.field} ${one.value}`), changed];
         }"""
         found = watched.page.evaluate(script)
         assert found == [["f^a b%20c", "f^d d", "f^e 3", "f^d d", "g 1"], "1 'tag|f a=x%20y%7Cz:2 d e:4 d| g:5"]
+        watched.close()
+        assert service.stop() == 0
+
+
+def test_fields_are_named_as_the_schema_makes_features_of_them(browser: Browser, tmp_path: Path) -> None:
+    schema = {
+        "label": "late",
+        "drop": ["tail"],
+        "namespaces": {"f": ["km"]},
+        "fields": {"km": {"rename": "distance"}, "n": {"rename": "m"}, "delay": {"available_at": "label"}},
+    }
+    service = Weir(tmp_path, schema=schema)
+    with closing(service):
+        service.start().checkpoint()
+        watched = Watched(browser, service)
+        form = service.get("/watch").body["events"]
+        script = """async ([events, form]) => {
+          const { taken } = await import('/assets/raw_fields.js');
+          const named = (event) => taken(JSON.stringify(event), form).fields.map(({ name, field }) => [name, field]);
+          return events.map(named);
+        }"""
+        flat = {"late": 1, "tail": "x", "km": 3, "n": 4, "delay": 5, "other": 6}
+        nested = {"features": {"g": {"km": 3, "n": 4, "tail": "x"}, "other": 6}}
+        assert watched.page.evaluate(script, [[flat, nested], form]) == [
+            [
+                ["late", None],
+                ["tail", None],
+                ["km", "f^distance"],
+                ["n", "m"],
+                ["delay", None],
+                ["other", "other"],
+            ],
+            [["km", "f^distance"], ["n", "g^m"], ["tail", None], ["other", "other"]],
+        ]
         watched.close()
         assert service.stop() == 0
 
@@ -167,7 +203,9 @@ def test_contributions_go_left_and_right_of_one_zero_line_by_one_scale(browser: 
             figures = rows[line.locator("th").inner_text()]
             for told, bar in zip(figures, line.locator(".balance").all(), strict=True):
                 below, above = (
-                    meter.evaluate("one => [one.value, ...[one.getBoundingClientRect()].flatMap(b => [b.left, b.right])]")
+                    meter.evaluate(
+                        "one => [one.value, ...[one.getBoundingClientRect()].flatMap(b => [b.left, b.right])]"
+                    )
                     for meter in bar.locator("meter").all()
                 )
                 zeros |= {round(below[2], 1), round(above[1], 1)}

@@ -20,10 +20,12 @@ const lines = (specs) =>
     spanGaps: true,
   }));
 
+const rule = () => ({ stroke: () => style("--line"), width: 1 });
+
 const axis = (more) => ({
   stroke: () => style("--soft"),
-  grid: { stroke: () => style("--line"), width: 1 },
-  ticks: { stroke: () => style("--line"), width: 1 },
+  grid: rule(),
+  ticks: rule(),
   ...more,
 });
 
@@ -37,8 +39,8 @@ const times = [
   [28 * 86400, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
   [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
   [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
-  [1, ":{ss}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
-  [0.001, ":{ss}.{fff}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [1, ":{ss}", "\n{D} {MMM} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [0.001, ":{ss}.{fff}", "\n{D} {MMM} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
 
 const key = ({ color, dash }) => element("span", { class: `key key${color}${dash ? (dash[0] < 4 ? " dotted" : " dashed") : ""}`, "aria-hidden": "true" });
@@ -101,7 +103,7 @@ const shownTimes = (_, first, last) => {
 
 // With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
 export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
-  const axes = [axis({ values: times }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen, grid: { stroke: () => style("--line"), width: 1, filter: powersOfTen } } : { values: figures }) })];
+  const axes = [axis({ values: times }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen, grid: { ...rule(), filter: powersOfTen }, ticks: { ...rule(), filter: powersOfTen } } : { values: figures }) })];
   if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
   const options = {
     keyed: specs,

@@ -57,7 +57,7 @@ export function zone() {
   const parts = (timeZoneName) => new Intl.DateTimeFormat("en", { timeZoneName }).formatToParts().find(({ type }) => type === "timeZoneName").value;
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const offset = parts("shortOffset").replace("GMT", "UTC");
-  return name === offset ? name : `${name}, ${offset}`;
+  return name === "UTC" || name === offset ? name : `${name}, ${offset}`;
 }
 
 export const brief = (id) => (id && id.startsWith("sha256.") ? id.slice(7, 19) : id ?? NONE);

@@ -25,7 +25,7 @@ let isFetching = false;
 let isNew = true;
 // The last frame, and when one came by the browser's clock.
 let latest = null;
-let heardAt = Date.now();
+let heardAt = document.hidden ? Infinity : Date.now();
 const asked = {};
 
 const column = (name) => data[columns.indexOf(name)] ?? data[0].map(() => null);
@@ -91,8 +91,8 @@ function said(frame) {
     ["Checkpoint", status.checkpoint ? status.checkpoint.slice(7, 15) : "–", status.checkpoint ? `${seconds(status.checkpoint_age_s)} ago` : "none yet"],
     ...value.tile(status),
   ]);
-  say("loss-says", `Now: total ${number(at.loss)}, window ${number(at.loss_window)}, fading ${number(at.loss_fading)}; guessing ${number(at.baseline)}, over the window ${number(at.baseline_window)}.${frame.shadows.map((one) => ` Shadow ${one.name}: ${number(one.status?.figures.loss)}${one.status?.figures.loss > charts.loss.scales.y.max ? ", above the chart" : ""}.`).join("")}`);
-  say("rates-says", `Now: ${number(at.events_per_s)} events, ${number(at.labels_per_s)} labels, ${number(at.predictions_per_s)} predictions, ${number(at.dead_letters_per_s)} dead letters.`);
+  say("loss-says", `Latest: total ${number(at.loss)}, window ${number(at.loss_window)}, fading ${number(at.loss_fading)}; guessing ${number(at.baseline)}, over the window ${number(at.baseline_window)}.${frame.shadows.map((one) => ` Shadow ${one.name}: ${number(one.status?.figures.loss)}${one.status?.figures.loss > charts.loss.scales.y.max ? ", above the chart" : ""}.`).join("")}`);
+  say("rates-says", `Latest: ${number(at.events_per_s)} events, ${number(at.labels_per_s)} labels, ${number(at.predictions_per_s)} predictions, ${number(at.dead_letters_per_s)} dead letters.`);
   say("fresh-says", `From append to servable: p50 ${seconds(latency.servable.p50)}, p99 ${seconds(latency.servable.p99)}; since the event itself: p50 ${seconds(latency.event_age.p50)}, p99 ${seconds(latency.event_age.p99)}. ${count(status.lag)} records wait.`);
   say("latency-says", `Of the latest: p50 ${seconds(latency.predict.p50)}, p90 ${seconds(latency.predict.p90)}, p99 ${seconds(latency.predict.p99)}.`);
   redraw(byId("stages").tBodies[0], latency, () =>

@@ -36,6 +36,19 @@ class Change(msgspec.Struct, frozen=True):
     """When it fired or cleared, Unix seconds."""
 
 
+class Firing(msgspec.Struct, frozen=True):
+    """A rule that fires, as a person is told of it."""
+
+    name: str
+    summary: str
+    """What is wrong, with the figure."""
+    threshold: str
+    """Above which it is wrong, written as the figure is."""
+    since: float | None
+    """When the rule began to hold, Unix seconds."""
+    runbook: str
+
+
 class Alerting:
     """Written on the event loop. What fired when the process before ended goes on firing until it is known not to hold.
 
@@ -71,6 +84,10 @@ class Alerting:
     def firing(self) -> list[str]:
         """Names of the rules that fire."""
         return [name for name, alert in self._alerts.items() if alert.state == "firing"]
+
+    def told(self) -> list[Firing]:
+        """What is wrong, rule by rule."""
+        return [self._firing(rule, self._alerts[rule.name]) for rule in RULES if rule.name in self.firing]
 
     @property
     def problem(self) -> str | None:
@@ -149,7 +166,8 @@ class Alerting:
 
     def _tell(self, rule: Rule, before: Alert, alert: Alert, now_s: float) -> None:
         is_firing = alert.state == "firing"
-        told = rule.summary.format(value=alert.value if is_firing else before.value or 0.0)
+        value = alert.value if is_firing else before.value
+        told = rule.says(value or 0.0)
         change = Change(
             status="firing" if is_firing else "resolved",
             rule=rule.name,
@@ -169,11 +187,16 @@ class Alerting:
         if self._webhook is not None:
             self._webhook.send(msgspec.json.encode(change))
 
+    def _firing(self, rule: Rule, alert: Alert) -> Firing:
+        threshold = rule.figure.format(_limits(rule, self._settings).threshold)
+        return Firing(rule.name, rule.says(alert.value or 0.0), threshold, alert.since, rule.runbook)
+
     def _row(self, rule: Rule) -> dict[str, object]:
         alert, limits = self._alerts.get(rule.name), _limits(rule, self._settings)
         return {
             "name": rule.name,
             "state": "off" if alert is None else alert.state,
+            "summary": rule.says(alert.value or 0.0) if alert is not None and alert.since is not None else None,
             "value": None if alert is None else alert.value,
             "threshold": limits.threshold,
             "for_s": limits.for_s,

@@ -43,10 +43,14 @@ Value = Callable[[Figures, Figures], float | None]
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """What is looked at, and from which value on it is wrong where the settings do not say."""
+    """What is looked at, and from which value on it is wrong where the settings do not say.
+
+    `summary` says what is wrong, with the value where it has `{}`; `figure` is how a value of it is written.
+    """
 
     name: str
     summary: str
+    figure: str
     value: Value
     threshold: float
     for_s: float
@@ -57,6 +61,10 @@ class Rule(msgspec.Struct, frozen=True):
     def runbook(self) -> str:
         """Where it stands what to do."""
         return f"docs/runbooks/{self.name}.md"
+
+    def says(self, value: float) -> str:
+        """The sentence of what is wrong, with this value."""
+        return self.summary.format(self.figure.format(value))
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -117,30 +125,33 @@ def _freshness(now: Figures, then: Figures) -> float | None:
 
 
 RULES = (
-    Rule("predictions_zero", "no prediction for {value:.0f} s", lambda now, _: now.no_prediction_s, 300.0, 0.0),
-    Rule("labels_zero", "no labelled event learnt for {value:.0f} s", lambda now, _: now.no_label_s, 900.0, 0.0),
+    Rule("predictions_zero", "no prediction for {}", "{:.0f} s", lambda now, _: now.no_prediction_s, 300.0, 0.0),
+    Rule("labels_zero", "no labelled event learnt for {}", "{:.0f} s", lambda now, _: now.no_label_s, 900.0, 0.0),
     Rule(
         "loss_above_baseline",
-        "{value:.0f} baselines do better than the model over the window",
+        "{} baselines do better than the model over the window",
+        "{:.0f}",
         lambda now, _: None if now.beaten_by is None else float(now.beaten_by),
         0.0,
         300.0,
     ),
-    Rule("error_rate", "{value:.1%} of the requests failed", _error_rate, 0.05, 60.0, True),
-    Rule("lag_growing", "{value:.0f} records more than before wait to be learnt", _lag_growing, 1_000.0, 60.0, True),
+    Rule("error_rate", "{} of the requests failed", "{:.1%}", _error_rate, 0.05, 60.0, True),
+    Rule("lag_growing", "{} records more than before wait to be learnt", "{:.0f}", _lag_growing, 1_000.0, 60.0, True),
     Rule(
         "checkpoint_overdue",
-        "what was learnt waits for a checkpoint {value:.1f} times as long as it should",
+        "what was learnt waits for a checkpoint {} as long as it should",
+        "{:.1f} times",
         lambda now, _: now.checkpoint_wait_s / now.checkpoint_every_s,
         3.0,
         60.0,
         True,
     ),
-    Rule("dead_letters", "{value:.1%} of the records could not be learnt", _dead_letters, 0.01, 60.0, True),
-    Rule("freshness", "records are {value:.0f} s old before answers know of them", _freshness, 300.0, 60.0, True),
+    Rule("dead_letters", "{} of the records could not be learnt", "{:.1%}", _dead_letters, 0.01, 60.0, True),
+    Rule("freshness", "records are {} old before answers know of them", "{:.0f} s", _freshness, 300.0, 60.0, True),
     Rule(
         "importance_shift",
-        "features have gained or lost importance",
+        "features have gained or lost importance (sudden changes of their order: {})",
+        "{:.0f}",
         lambda now, _: float(now.importance_shifts),
         0.0,
         0.0,

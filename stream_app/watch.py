@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from stream_app.alerting import Firing
 from stream_app.beside import Beside
 from stream_app.funnel import Figures as FunnelFigures
 from stream_app.progressive.scores import Figures, numbers, part
@@ -53,6 +54,7 @@ class Frame(msgspec.Struct, frozen=True):
     """By stage, and the ages of what is servable: p50, p90 and p99 of the latest, in seconds."""
     funnel: FunnelFigures
     shadows: list[ShadowReport]
+    alerts: list[Firing]
     deployed: dict[str, int]
     """How often each tag was changed."""
 
@@ -162,6 +164,7 @@ class Watch:
             latency_s=latency,
             funnel=service.serving.funnel.figures(joined),
             shadows=shadows,
+            alerts=service.alerting.told(),
             deployed={served.tag: served.deployment.number for served in service.deployments.all()},
         )
 

@@ -3,6 +3,7 @@
 import msgspec
 from aiohttp import web
 
+from stream_app.event_form import event_form
 from stream_app.http.event_stream import streamed
 from stream_app.http.replies import SERVICE, reply
 
@@ -13,10 +14,16 @@ def routes() -> list[web.RouteDef]:
 
 
 async def show(request: web.Request) -> web.Response:
-    """All rows so far, and the last frame."""
-    watch = request.app[SERVICE].watch
+    """All rows so far, the last frame, and how events are written."""
+    service = request.app[SERVICE]
+    watch = service.watch
     return reply(
-        {"columns": ["at", *watch.series.columns], "rows": watch.series.rows, "frame": msgspec.Raw(watch.seen.frame)}
+        {
+            "columns": ["at", *watch.series.columns],
+            "rows": watch.series.rows,
+            "frame": msgspec.Raw(watch.seen.frame),
+            "events": event_form(service.settings, service.trainer.parts.format),
+        }
     )
 
 

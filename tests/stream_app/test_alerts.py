@@ -82,7 +82,7 @@ def test_a_rule_clears_at_once(value):
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_a_rule_says_what_is_wrong_in_a_sentence(rule):
-    assert "{" not in rule.summary.format(value=rule.threshold + 1)
+    assert rule.figure.format(rule.threshold + 1) in rule.says(rule.threshold + 1)
 
 
 RESTORED = {"threshold": 30.0, "for_s": 0.0}

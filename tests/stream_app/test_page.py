@@ -72,8 +72,8 @@ def test_each_tile_shows_the_figure_of_the_status(watched: Watched, service: Wei
     figures = {
         "Events learnt": f"{status['examples']:,}",
         "Average loss": f"{status['average_loss']:.4g}",
-        "Predictions": "40",
-        "Labels": "30",
+        "Predictions since start": "40",
+        "Labels since start": "30",
         "Backlog": "0",
         "Dead letters": "1",
         "Checkpoint": status["checkpoint"][7:15],
@@ -99,7 +99,7 @@ def test_the_confusion_and_the_guesses_are_those_of_the_report(watched: Watched,
     total = service.get("/progress").body["report"]["total"]
     cells = {(cell["actual"], cell["predicted"]): f"{cell['count']:,}" for cell in total["confusion"]}
     kinds = ("negative", "positive")
-    expected = [[actual, *[cells[actual, predicted] for predicted in kinds]] for actual in kinds]
+    expected = [[f"actual {actual}", *[cells[actual, predicted] for predicted in kinds]] for actual in kinds]
     wait_for(lambda: watched.rows("#confusion") == expected)  # it is drawn anew every five seconds
     assert ["model", "log loss", f"{total['log_loss']:.4f}"] in [row[:3] for row in watched.rows("#baselines")]
     majority = total["baselines"]["majority"]["accuracy"]
@@ -271,6 +271,14 @@ def test_a_rollback_says_what_will_happen_asks_for_the_token_and_happens(
         assert service.manifest(head).holes[0].last == 1_500
         assert service.blob("learner", head) == service.blob("learner", good)
         expect(page.locator("#checkpoints")).to_contain_text(f"rollback to {good[7:19]}: too late")
+        told = page.get_by_role("status").filter(has_text="Rolled back")
+        expect(told).to_have_text(
+            f"Rolled back, from live@0:1500 (checkpoint {newest[7:19]}) to the model of checkpoint {good[7:19]}, 1,000 "
+            f"examples. Left out of it: 0:1000 to 0:1499 (500 records). Recorded as checkpoint {head[7:19]}; rolling "
+            f"back to {newest[7:19]} undoes it."
+        )
+        assert Axe().run(page).violations_count == 0
+        page.locator("#done").screenshot(path=PICTURES / "done.png")
         page.locator(f"#checkpoints button[data-id='{newest}']").first.click()
         page.locator("#checkpoint-deploy").click()
         page.locator("#deploy-tag").fill("flights.production")
@@ -280,6 +288,10 @@ def test_a_rollback_says_what_will_happen_asks_for_the_token_and_happens(
         wait_for(lambda: service.status()["tags"] == {"flights.production": newest})
         history = service.get("/tags/flights.production/history").body["history"][0]
         assert (history["who"], history["why"]) == ("the page", "it was better")
+        told = page.get_by_role("status").filter(has_text="Deployed")
+        expect(told).to_contain_text(f"Deployed under flights.production: {newest[7:19]}, the first one.")
+        page.get_by_role("button", name="Dismiss").click()
+        expect(told).to_have_count(0)
         watched.wrong = [said for said in watched.wrong if "401" not in said]  # Chromium notes that one itself
         watched.close()
         assert service.stop() == 0

@@ -1,9 +1,11 @@
 // Charts, by uPlot: lines over time that share one axis, and curves.
 
-import { byId, element, moment, number, seconds } from "./format.js";
+import { briefSeconds, byId, element, moment, number, seconds } from "./format.js";
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const made = [];
+// Labels at a logarithmic axis.
+const MOST_LABELS = 7;
 // Seconds that charts over time go back from their newest row.
 let span = Infinity;
 
@@ -18,15 +20,17 @@ const lines = (specs) =>
     spanGaps: true,
   }));
 
+const rule = () => ({ stroke: () => style("--line"), width: 1 });
+
 const axis = (more) => ({
   stroke: () => style("--soft"),
-  grid: { stroke: () => style("--line"), width: 1 },
-  ticks: { stroke: () => style("--line"), width: 1 },
+  grid: rule(),
+  ticks: rule(),
   ...more,
 });
 
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 });
-const ages = (_, values) => values.map((value) => (value === null ? null : seconds(value)));
+const ages = (_, values) => values.map((value) => (value === null ? null : briefSeconds(value)));
 const figures = (_, values) => values.map((value) => compact.format(value));
 
 // From that many seconds between two ticks on, by 24 hours; the second line where the day, or the minute, is new.
@@ -35,8 +39,8 @@ const times = [
   [28 * 86400, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
   [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
   [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
-  [1, ":{ss}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
-  [0.001, ":{ss}.{fff}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [1, ":{ss}", "\n{D} {MMM} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  [0.001, ":{ss}.{fff}", "\n{D} {MMM} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
 
 const key = ({ color, dash }) => element("span", { class: `key key${color}${dash ? (dash[0] < 4 ? " dotted" : " dashed") : ""}`, "aria-hidden": "true" });
@@ -74,7 +78,12 @@ function plot(id, options, data) {
   return chart;
 }
 
-const powersOfTen = (_, splits) => splits.map((value) => (Number.isInteger(Number(Math.log10(value).toFixed(6))) ? value : null));
+// Every power of ten, or every second or third one where there are many.
+function powersOfTen(_, splits) {
+  const exponents = splits.map((value) => Number(Math.log10(value).toFixed(6)));
+  const step = Math.ceil(exponents.filter(Number.isInteger).length / MOST_LABELS);
+  return splits.map((value, index) => (Number.isInteger(exponents[index] / step) ? value : null));
+}
 
 // Lines from `others` on may be as far off as the first ones are apart, and are cut beyond: one that is far worse would flatten all.
 export const rangeOfFirst = (others) => (chart, low, high) => {
@@ -94,7 +103,7 @@ const shownTimes = (_, first, last) => {
 
 // With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
 export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
-  const axes = [axis({ values: times }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen } : { values: figures }) })];
+  const axes = [axis({ values: times }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen, grid: { ...rule(), filter: powersOfTen }, ticks: { ...rule(), filter: powersOfTen } } : { values: figures }) })];
   if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
   const options = {
     keyed: specs,

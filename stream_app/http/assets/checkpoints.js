@@ -3,6 +3,9 @@
 import { brief, byId, count, element, moment, num, number, percent, redraw, row, say, time } from "./format.js";
 import { get, offered, post } from "./service.js";
 
+// Ranges of records that are told one by one.
+const MOST_HOLES = 5;
+
 let status = null;
 let listed = [];
 let deployed = [];
@@ -142,9 +145,25 @@ byId("checkpoint-rollback").addEventListener("click", async () => {
 byId("rollback-form").addEventListener("submit", (submitted) =>
   doing(submitted, "rollback", async () => {
     const isReplayed = byId("rollback-form").elements.how.value === "replay";
-    await post("/rollback", { id: chosen.id, replay: isReplayed, why: byId("rollback-why").value });
+    const before = status;
+    const { id } = await post("/rollback", { id: chosen.id, replay: isReplayed, why: byId("rollback-why").value });
+    return async () => {
+      const again = isReplayed ? ` What came from ${positions(chosen.position)} on is learnt again.` : "";
+      return `Rolled back, from ${before.model} (checkpoint ${brief(before.checkpoint)}) to the model of checkpoint ${brief(chosen.id)}, ${count(chosen.examples)} examples.${again} ${await leftOut(id)} Recorded as checkpoint ${brief(id)}; rolling back to ${brief(before.checkpoint)} undoes it.`;
+    };
   }),
 );
+
+// Which offsets the model of a checkpoint has passed over, or will.
+async function leftOut(id) {
+  const found = await offered(`/checkpoints/${id}`).catch(() => null);
+  if (!found) return "What is left out stands in the manifest.";
+  const holes = [...found.manifest.holes, ...(found.manifest.except ?? [])];
+  if (!holes.length) return "No record is left out.";
+  const told = holes.slice(-MOST_HOLES).map(({ partition, first, last }) => `${partition}:${first} to ${partition}:${last - 1} (${count(last - first)} records)`);
+  const more = holes.length > MOST_HOLES ? `, and ${count(holes.length - MOST_HOLES)} earlier ranges` : "";
+  return `Left out of it: ${told.join(", ")}${more}.`;
+}
 
 byId("checkpoint-deploy").addEventListener("click", () => {
   say("deploy-what", `A tag's requests are answered by checkpoint ${brief(chosen.id)} from then on: ${count(chosen.examples)} examples, average loss ${number(chosen.average_loss)}. The live model goes on learning. “weir deploy -t TAG -b” takes it back.`);
@@ -153,14 +172,21 @@ byId("checkpoint-deploy").addEventListener("click", () => {
 });
 
 byId("deploy-form").addEventListener("submit", (submitted) =>
-  doing(submitted, "deploy", () => post(`/tags/${encodeURIComponent(byId("deploy-tag").value.trim())}`, { model: chosen.id, why: byId("deploy-why").value, who: "the page" })),
+  doing(submitted, "deploy", async () => {
+    const { tag, previous, primary } = await post(`/tags/${encodeURIComponent(byId("deploy-tag").value.trim())}`, { model: chosen.id, why: byId("deploy-why").value, who: "the page" });
+    const from = previous ? `from ${brief(previous)} to ${brief(primary)}` : `${brief(primary)}, the first one`;
+    return () => `Deployed under ${tag}: ${from}. The tag's requests are answered by it from now on.${previous ? ` “weir deploy -t ${tag} -b” takes it back.` : ""}`;
+  }),
 );
 
 byId("take").addEventListener("click", async () => {
   byId("take").disabled = true;
   say("take-error", "");
+  tell("");
   try {
-    await post("/checkpoints", "");
+    const before = status?.checkpoint;
+    const { id } = await post("/checkpoints", "");
+    tell(id === before ? `Nothing was learnt since checkpoint ${brief(id)}: it is still the newest.` : `Checkpoint ${brief(id)} is taken.`);
     await refresh();
   } catch (error) {
     say("take-error", error.message);
@@ -168,15 +194,17 @@ byId("take").addEventListener("click", async () => {
   byId("take").disabled = false;
 });
 
-// The dialog stays open until it is done, and says what is wrong where it is not.
+// The dialog stays open until it is done, and says what is wrong where it is not. `act` gives what then tells what was done.
 async function doing(submitted, name, act) {
   submitted.preventDefault();
   const button = byId(`${name}-do`);
   button.disabled = true;
+  tell("");
   try {
-    await act();
+    const said = await act();
     byId(name).close();
     byId("checkpoint").close();
+    tell(await said());
     seen(await get("/status"));
     await refresh();
   } catch (error) {
@@ -184,6 +212,17 @@ async function doing(submitted, name, act) {
   }
   button.disabled = false;
 }
+
+// What was done, until it is dismissed or something else is done.
+function tell(text) {
+  say("done-says", text);
+  byId("done").classList.toggle("told", text !== "");
+}
+
+byId("done-close").addEventListener("click", () => {
+  tell("");
+  byId("main").focus({ preventScroll: true });
+});
 
 // Time and average loss of those taken before a moment, oldest first.
 const past = (before) =>

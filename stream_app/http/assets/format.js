@@ -20,14 +20,23 @@ export const fixed = (value, digits) => (value === null || value === undefined ?
 
 export const percent = (value) => (value === null || value === undefined ? NONE : `${(100 * value).toFixed(1)} %`);
 
+// From the size that is not yet the next unit's, and seconds in one.
+const UNITS = [[1e-3, 1e-6, "µs"], [1, 1e-3, "ms"], [120, 1, "s"], [7200, 60, "min"], [172800, 3600, "h"], [730 * 86400, 86400, "d"], [Infinity, 365.25 * 86400, "y"]];
+
+const tenths = (value) => value.toFixed(1);
+const four = (value) => short.format(value);
+
 export function seconds(value) {
   if (value === null || value === undefined) return NONE;
-  const size = Math.abs(value);
-  if (size < 1e-3) return `${short.format(value * 1e6)} µs`;
-  if (size < 1) return `${short.format(value * 1e3)} ms`;
-  if (size < 120) return `${short.format(value)} s`;
-  if (size < 7200) return `${(value / 60).toFixed(1)} min`;
-  return size < 172800 ? `${(value / 3600).toFixed(1)} h` : `${(value / 86400).toFixed(1)} days`;
+  const [, size, unit] = UNITS.find(([below]) => Math.abs(value) < below);
+  return `${(size > 1 ? tenths : four)(value / size)} ${unit}`;
+}
+
+// The same in at most three digits, to stand at an axis.
+export function briefSeconds(value) {
+  const [, size, unit] = UNITS.find(([below]) => Math.abs(value) < below);
+  const figure = value / size;
+  return `${Math.abs(figure) < 99.5 ? Number(figure.toPrecision(2)) : whole.format(figure)} ${unit}`;
 }
 
 export function money(value, currency) {
@@ -42,6 +51,14 @@ export function money(value, currency) {
 export const time = (unix) => (unix === null || unix === undefined ? NONE : clock.format(unix * 1000));
 
 export const moment = (unix) => (unix === null || unix === undefined ? NONE : day.format(unix * 1000));
+
+// The time zone that times are shown in: the browser's, with how far it is from UTC now.
+export function zone() {
+  const parts = (timeZoneName) => new Intl.DateTimeFormat("en", { timeZoneName }).formatToParts().find(({ type }) => type === "timeZoneName").value;
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const offset = parts("shortOffset").replace("GMT", "UTC");
+  return name === "UTC" || name === offset ? name : `${name}, ${offset}`;
+}
 
 export const brief = (id) => (id && id.startsWith("sha256.") ? id.slice(7, 19) : id ?? NONE);
 
@@ -104,3 +121,15 @@ export function bars(list, entries, empty) {
 
 export const bar = (share, isNegative) =>
   element("meter", { min: 0, max: 1, value: share, class: isNegative ? "negative" : "", "aria-hidden": "true" });
+
+// A bar from a zero line that all rows share: to the right above zero, to the left below it.
+export const balance = (kind = "") =>
+  element("span", { class: `balance ${kind}`, "aria-hidden": "true" }, element("meter", { min: 0, max: 1, class: "negative" }), element("meter", { min: 0, max: 1 }));
+
+// `longest` is as long as a bar gets, of all rows; null where there is nothing to show.
+export function weigh(bar, size, longest) {
+  const [below, above] = bar.children;
+  below.value = Math.max(-(size ?? 0), 0) / longest;
+  above.value = Math.max(size ?? 0, 0) / longest;
+  bar.classList.toggle("none", size === null);
+}

@@ -3,16 +3,18 @@
 import { drop, extend, goBack, overTime, rangeOfFirst, repaint } from "./charts.js";
 import { checkpoints, placeTimeline } from "./checkpoints.js";
 import { deadLetters } from "./dead_letters.js";
-import { bars, byId, count, element, fixed, num, number, percent, redraw, row, say, seconds, tiles } from "./format.js";
+import { bars, byId, count, element, fixed, moment, num, number, percent, redraw, row, say, seconds, tiles, zone } from "./format.js";
 import { features } from "./features.js";
-import { curves } from "./scores.js";
+import { curves, namesOf } from "./scores.js";
 import { follow, offered } from "./service.js";
-import { explains } from "./try.js";
+import { explains, reads } from "./try.js";
 import { value } from "./value.js";
 
 const MOST_ROWS = 4096;
 // How long the page waits, at first, for all that it shows below, so that nothing moves once it is seen.
 const PATIENCE_MS = 1500;
+// Without a frame for so long nobody answers, though the stream may be open.
+const SILENCE_MS = 10_000;
 const COLORS = ["--a", "--b", "--c", "--d"];
 
 let columns = [];
@@ -21,6 +23,9 @@ let charts = {};
 let shadows = "";
 let isFetching = false;
 let isNew = true;
+// The last frame, and when one came by the browser's clock.
+let latest = null;
+let heardAt = document.hidden ? Infinity : Date.now();
 const asked = {};
 
 const column = (name) => data[columns.indexOf(name)] ?? data[0].map(() => null);
@@ -77,8 +82,8 @@ function said(frame) {
     ["Events learnt", count(figures.total.labelled), `${number(at.events_per_s)} per s`],
     ["Average loss", number(status.average_loss), `window ${number(figures.window.average_loss)}`],
     quality(figures),
-    ["Predictions", count(status.predictions), `${number(at.predictions_per_s)} per s`],
-    ["Labels", count(status.labels), `${number(at.labels_per_s)} per s`],
+    ["Predictions since start", count(status.predictions), `${number(at.predictions_per_s)} per s`],
+    ["Labels since start", count(status.labels), `${number(at.labels_per_s)} per s`],
     ["/predict p99", seconds(latency.predict.p99), `p50 ${seconds(latency.predict.p50)}`],
     ["Backlog", count(status.lag), "records to learn"],
     ["Servable after", seconds(latency.servable.p50), `p99 ${seconds(latency.servable.p99)}`],
@@ -86,8 +91,8 @@ function said(frame) {
     ["Checkpoint", status.checkpoint ? status.checkpoint.slice(7, 15) : "–", status.checkpoint ? `${seconds(status.checkpoint_age_s)} ago` : "none yet"],
     ...value.tile(status),
   ]);
-  say("loss-says", `Now: total ${number(at.loss)}, window ${number(at.loss_window)}, fading ${number(at.loss_fading)}; guessing ${number(at.baseline)}, over the window ${number(at.baseline_window)}.${frame.shadows.map((one) => ` Shadow ${one.name}: ${number(one.status?.figures.loss)}${one.status?.figures.loss > charts.loss.scales.y.max ? ", above the chart" : ""}.`).join("")}`);
-  say("rates-says", `Now: ${number(at.events_per_s)} events, ${number(at.labels_per_s)} labels, ${number(at.predictions_per_s)} predictions, ${number(at.dead_letters_per_s)} dead letters.`);
+  say("loss-says", `Latest: total ${number(at.loss)}, window ${number(at.loss_window)}, fading ${number(at.loss_fading)}; guessing ${number(at.baseline)}, over the window ${number(at.baseline_window)}.${frame.shadows.map((one) => ` Shadow ${one.name}: ${number(one.status?.figures.loss)}${one.status?.figures.loss > charts.loss.scales.y.max ? ", above the chart" : ""}.`).join("")}`);
+  say("rates-says", `Latest: ${number(at.events_per_s)} events, ${number(at.labels_per_s)} labels, ${number(at.predictions_per_s)} predictions, ${number(at.dead_letters_per_s)} dead letters.`);
   say("fresh-says", `From append to servable: p50 ${seconds(latency.servable.p50)}, p99 ${seconds(latency.servable.p99)}; since the event itself: p50 ${seconds(latency.event_age.p50)}, p99 ${seconds(latency.event_age.p99)}. ${count(status.lag)} records wait.`);
   say("latency-says", `Of the latest: p50 ${seconds(latency.predict.p50)}, p90 ${seconds(latency.predict.p90)}, p99 ${seconds(latency.predict.p99)}.`);
   redraw(byId("stages").tBodies[0], latency, () =>
@@ -106,14 +111,21 @@ function quality(figures) {
   return ["Fading loss", number(figures.fading.average_loss), ""];
 }
 
-function notices({ status, figures }) {
+function notices({ status, figures, alerts }) {
   const found = [
     ...(status.problems ?? []).map((text) => [text, "bad"]),
-    ...(status.alerts ?? []).map((name) => [`Alert: ${name.replaceAll("_", " ")}`, "bad"]),
+    ...alerts.map((one) => [`Alert, ${one.name.replaceAll("_", " ")}: ${one.summary}; it fires above ${one.threshold}. What to do: ${one.runbook}`, "bad"]),
     ...status.warnings.map((text) => [text, "warn"]),
-    ...(figures.beaten_by ?? []).map((name) => [`Over the window, the guess “${name.replaceAll("_", " ")}” does better than the model.`, "warn"]),
+    ...(figures.beaten_by ?? []).map((name) => [beaten(name, figures.window), "warn"]),
   ];
   redraw(byId("notices"), found, () => found.map(([text, mood]) => element("li", { class: mood }, text)));
+}
+
+// By the figure that decides who does better.
+function beaten(name, window) {
+  const guess = window.baselines[name];
+  const [of, told] = name === "constant" && "log_loss" in guess ? ["log_loss", number] : "accuracy" in guess ? ["accuracy", percent] : ["rmse", number];
+  return `Over the window, the guess “${name.replaceAll("_", " ")}” does better than the model: ${of === "rmse" ? "RMSE" : of.replaceAll("_", " ")} ${told(guess[of])}, the model ${told(window[of])}.`;
 }
 
 function funnel(figures) {
@@ -177,18 +189,21 @@ async function alerts() {
   const found = await offered("/alerts");
   redraw(byId("alerts").tBodies[0], found, () =>
     (found?.rules ?? []).map((rule) =>
-      row(rule.name.replaceAll("_", " "), element("td", { class: rule.state === "firing" ? "bad" : rule.state === "pending" ? "warn" : "" }, rule.state), num(number(rule.value)), num(number(rule.threshold)), rule.runbook),
+      row(rule.name.replaceAll("_", " "), element("td", { class: rule.state === "firing" ? "bad" : rule.state === "pending" ? "warn" : "" }, rule.state), num(number(rule.value)), num(number(rule.threshold)), `${rule.summary ? `${rule.summary}: ` : ""}${rule.runbook}`),
     ),
   );
 }
 
 async function heard(frame) {
+  heardAt = Date.now();
   if (isFetching) return;
   if (isNew || frame.columns !== columns.length || frame.row[0] < data[0].at(-1) || data[0].length >= MOST_ROWS) {
     if (!(await fetched())) return;
   }
   if (!(frame.row[0] <= data[0].at(-1))) frame.row.forEach((figure, index) => data[index]?.push(figure));
+  latest = frame;
   checkpoints.seen(frame.status);
+  back();
   draw();
   said(frame);
   await Promise.race([askFor(frame), new Promise((passed) => setTimeout(passed, PATIENCE_MS))]);
@@ -202,6 +217,8 @@ async function fetched() {
     const seen = await offered("/watch");
     if (!seen) return false;
     columns = seen.columns;
+    reads(seen.events);
+    namesOf(seen.events);
     data = columns.map((_, index) => seen.rows.map((values) => values[index] ?? null));
     isNew = false;
     return true;
@@ -212,6 +229,7 @@ async function fetched() {
   }
 }
 
+say("zone", `Times: ${zone()}`);
 const main = byId("main");
 const theme = byId("theme");
 function dress(name) {
@@ -241,8 +259,24 @@ for (const button of document.querySelectorAll("[data-close]")) button.addEventL
 follow(heard, (isLost) => {
   // It may be another process that answers next, or the same one after a gap.
   isNew = true;
-  if (!isLost) return;
+  if (isLost) gone();
+  else heardAt = Infinity; // nobody looks
+});
+
+setInterval(() => Date.now() - heardAt > SILENCE_MS && gone(), 1000);
+document.addEventListener("visibilitychange", () => (heardAt = document.hidden ? Infinity : Date.now()));
+
+// What stands there is of the last frame: it must not look as if it were live.
+function gone() {
   main.classList.remove("waiting");
+  main.classList.add("gone");
   say("state", "no answer");
   byId("state").className = "pill bad";
-});
+  say("gone", latest ? `The service does not answer. What is shown in grey is of ${moment(latest.at)}, the last that was heard of it.` : "The service does not answer.");
+  byId("gone").hidden = false;
+}
+
+function back() {
+  main.classList.remove("gone");
+  byId("gone").hidden = true;
+}

@@ -75,7 +75,10 @@ def test_an_answer_holds_a_bounded_number_of_bytes_and_one_prediction_in_any_cas
     with closing(service):
         service.start()
         for size_bytes in (9 << 20, 5 << 20, 2 << 20, 1 << 20):
-            assert service.post("/predict", {"id": str(size_bytes >> 20), "features": {"a": "x" * size_bytes}}).status == 200
+            assert (
+                service.post("/predict", {"id": str(size_bytes >> 20), "features": {"a": "x" * size_bytes}}).status
+                == 200
+            )
         assert [one["id"] for one in service.get("/predictions").body["predictions"]] == ["1", "2"]
         service.post("/predict", {"id": "large", "features": {"a": "x" * (9 << 20)}})
         assert [one["id"] for one in service.get("/predictions").body["predictions"]] == ["large"]

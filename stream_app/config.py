@@ -13,7 +13,7 @@ from formats.schema import SchemaError
 from stream_app.invalid import place_and_reason
 from stream_app.money import money_of
 from stream_app.ranges import RANGES
-from stream_app.settings import ConfigError, Settings
+from stream_app.settings import GUARD_METRICS, ConfigError, Settings
 
 DEFAULT_FILE = "weir.toml"
 SECRETS = {("http", "token"), ("source", "kafka_password"), ("source", "kafka_key_password"), ("alerts", "webhook")}
@@ -61,6 +61,7 @@ def of(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
     except SchemaError as error:
         raise ConfigError(f"{origin}: {error}") from error
     _check(settings, origin)
+    _check_guard(settings, origin)
     money_of(settings, origin)
     return settings
 
@@ -165,6 +166,16 @@ def _check_join(settings: Settings, origin: str) -> None:
         )
     if len({*given, place.rpartition("/")[2]}) < len(given) + 1:
         raise ConfigError(f"{origin}: join.predictions: {given!r} and that of source.url must be four different topics")
+
+
+def _check_guard(settings: Settings, origin: str) -> None:
+    """Of the user's own task, not of a stored model's: so not in `_check`."""
+    metric, task = settings.deploy.guard_metric, settings.model.task
+    if metric not in GUARD_METRICS[task]:
+        raise ConfigError(
+            f"{origin}: deploy.guard_metric: {metric!r} is no figure of model.task {task!r}, so it would guard nothing:"
+            f" expected one of {', '.join(GUARD_METRICS[task])}"
+        )
 
 
 def _check_hooks(settings: Settings, origin: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -188,15 +189,24 @@ def _store(config: str | None) -> Registry:
 
 
 def _chosen(store: Registry, owner: str | None, tag: str | None, where: str | None) -> list[Summary]:
-    wanted = Condition(where) if where is not None else None
     deployed = Tags(store).history(tag)[-1].models if tag is not None else None
+    summaries = store.list()
     return [
         summary
-        for summary in store.list()
+        for summary in (summaries if where is None else _of_which(where, summaries))
         if (deployed is None or summary.id in deployed)
         and (owner is None or (summary.manifest is not None and summary.manifest.model.owner == owner))
-        and (wanted is None or (summary.manifest is not None and wanted.holds(_names(summary, summary.manifest))))
     ]
+
+
+def _of_which(where: str, summaries: Sequence[Summary]) -> list[Summary]:
+    """Those of which it holds. What only others have, such as a figure of another task, is undefined."""
+    wanted = Condition(where)
+    asked = [(summary, _names(summary, summary.manifest)) for summary in summaries if summary.manifest is not None]
+    undefined: dict[str, None] = dict.fromkeys(name for _, names in asked for name in names)
+    if asked:
+        wanted.check(undefined)
+    return [summary for summary, names in asked if wanted.holds({**undefined, **names})]
 
 
 def _names(summary: Summary, manifest: Manifest) -> Names:

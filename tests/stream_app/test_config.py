@@ -22,6 +22,12 @@ def test_every_setting_has_a_default_that_works():
         ({"http": {"port": 70000}}, "http.port: 70000 is out of range: expected 0 to 65,535"),
         ({"model": {"task": "ranking"}}, "model.task: invalid enum value 'ranking': expected one of bandit, binary"),
         ({"deploy": {"guard_metric": "rmsee"}}, "deploy.guard_metric: invalid enum value 'rmsee': expected one of av"),
+        (
+            {"model": {"task": "regression"}, "deploy": {"guard_metric": "log_loss"}},
+            "deploy.guard_metric: 'log_loss' is no figure of model.task 'regression', so it would guard nothing: "
+            "expected one of average_loss, rmse, mae",
+        ),
+        ({"deploy": {"guard_metric": "rmse"}}, "expected one of average_loss, log_loss, brier"),
         ({"source": {"batch": 0}}, "source.batch: 0 is out of range: expected 1 to 1,024"),
         ({"progressive": {"fading": 1.0}}, "progressive.fading: 1.0 is out of range: expected between 0 and 1"),
         ({"events": {"encoding": "utf-9"}}, "events.encoding: 'utf-9' is no known encoding"),

@@ -55,6 +55,24 @@ def test_a_listing_is_filtered_by_owner_tag_and_condition(service: Weir) -> None
         assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran
 
 
+def test_a_condition_on_a_figure_of_another_task_does_not_hold(service: Weir, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (tmp_path / "events.jsonl").write_text('{"label": 2.5, "features": {"a": 1}}\n' * 50)
+    (tmp_path / "weir.toml").write_text('[model]\ntask = "regression"\n')
+    ran = run_weir(
+        "train", str(tmp_path / "events.jsonl"), "--out", str(other), "-c", str(tmp_path / "weir.toml"), "--json"
+    )
+    assert ran.code == 0, ran
+    package = str(tmp_path / "model.weir")
+    moved = run_weir("checkpoints", "export", json.loads(ran.out)["checkpoint"], package,
+                     environment={"WEIR_CHECKPOINTS_URL": str(other)})  # fmt: skip
+    assert moved.code == 0, moved
+    before = listed(service, "--where", "log_loss > 0")
+    assert service.command("checkpoints", "import", package).code == 0
+    assert listed(service, "--where", "log_loss > 0") == before
+    assert len(listed(service, "--where", "rmse >= 0")) == 1
+
+
 def test_a_difference_names_settings_data_metrics_and_the_weights_that_moved(service: Weir) -> None:
     newest, _, oldest = ids(service)
     ran = service.command("checkpoints", "diff", oldest, newest, "--json", "--top", "5")

@@ -50,8 +50,27 @@ class Rule(msgspec.Struct, frozen=True):
     value: Value
     threshold: float
     for_s: float
+    unit: str = "{value:.0f} s"
+    """How its value is written."""
+    cleared: str | None = None
+    """What there is to say of the value when the rule no longer holds; None: the same as when it does."""
     is_windowed: bool = False
     """Whether a service that has just begun knows nothing yet, whatever the value: it is of what began with it."""
+
+    def fired(self, value: float) -> str:
+        """What is wrong."""
+        return self.summary.format(value=value)
+
+    def resolved(self, value: float | None, threshold: float, since: str) -> str:
+        """What is true now that the rule no longer holds, or that nothing can be said of it.
+
+        >>> RULES[3].resolved(0.012, 0.05, "2026-11-26 18:00:00 UTC")
+        '1.2% of the requests failed: not above 5.0%, as it was since 2026-11-26 18:00:00 UTC'
+        """
+        limit = self.unit.format(value=threshold)
+        if value is None:
+            return f"too little has come to judge by: it was above {limit} since {since}"
+        return f"{(self.cleared or self.summary).format(value=value)}: not above {limit}, as it was since {since}"
 
     @property
     def runbook(self) -> str:
@@ -117,32 +136,82 @@ def _freshness(now: Figures, then: Figures) -> float | None:
 
 
 RULES = (
-    Rule("predictions_zero", "no prediction for {value:.0f} s", lambda now, _: now.no_prediction_s, 300.0, 0.0),
-    Rule("labels_zero", "no labelled event learnt for {value:.0f} s", lambda now, _: now.no_label_s, 900.0, 0.0),
+    Rule(
+        "predictions_zero",
+        "no prediction for {value:.0f} s",
+        lambda now, _: now.no_prediction_s,
+        300.0,
+        0.0,
+        cleared="the last prediction was {value:.0f} s ago",
+    ),
+    Rule(
+        "labels_zero",
+        "no labelled event learnt for {value:.0f} s",
+        lambda now, _: now.no_label_s,
+        900.0,
+        0.0,
+        cleared="the last labelled event was learnt {value:.0f} s ago",
+    ),
     Rule(
         "loss_above_baseline",
         "{value:.0f} baselines do better than the model over the window",
         lambda now, _: None if now.beaten_by is None else float(now.beaten_by),
         0.0,
         300.0,
+        unit="{value:.0f}",
     ),
-    Rule("error_rate", "{value:.1%} of the requests failed", _error_rate, 0.05, 60.0, True),
-    Rule("lag_growing", "{value:.0f} records more than before wait to be learnt", _lag_growing, 1_000.0, 60.0, True),
+    Rule(
+        "error_rate",
+        "{value:.1%} of the requests failed",
+        _error_rate,
+        0.05,
+        60.0,
+        unit="{value:.1%}",
+        is_windowed=True,
+    ),
+    Rule(
+        "lag_growing",
+        "{value:.0f} records more than before wait to be learnt",
+        _lag_growing,
+        1_000.0,
+        60.0,
+        unit="{value:.0f}",
+        cleared="the lag has grown by {value:.0f} records",
+        is_windowed=True,
+    ),
     Rule(
         "checkpoint_overdue",
         "what was learnt waits for a checkpoint {value:.1f} times as long as it should",
         lambda now, _: now.checkpoint_wait_s / now.checkpoint_every_s,
         3.0,
         60.0,
-        True,
+        unit="{value:.1f} times",
+        is_windowed=True,
     ),
-    Rule("dead_letters", "{value:.1%} of the records could not be learnt", _dead_letters, 0.01, 60.0, True),
-    Rule("freshness", "records are {value:.0f} s old before answers know of them", _freshness, 300.0, 60.0, True),
+    Rule(
+        "dead_letters",
+        "{value:.1%} of the records could not be learnt",
+        _dead_letters,
+        0.01,
+        60.0,
+        unit="{value:.1%}",
+        is_windowed=True,
+    ),
+    Rule(
+        "freshness",
+        "records are {value:.0f} s old before answers know of them",
+        _freshness,
+        300.0,
+        60.0,
+        is_windowed=True,
+    ),
     Rule(
         "importance_shift",
         "features have gained or lost importance",
         lambda now, _: float(now.importance_shifts),
         0.0,
         0.0,
+        unit="{value:.0f}",
+        cleared="{value:.0f} sudden changes of importance",
     ),
 )

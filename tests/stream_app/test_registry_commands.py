@@ -161,7 +161,15 @@ def test_a_prune_says_what_would_go_and_spares_what_is_named(service: Weir) -> N
     newest, middle, oldest = ids(service)
     assert service.command("deploy", "-t", "x.y", "-m", oldest, environment={"WEIR_HTTP_PORT": "1"}).code == 0
     dry = json.loads(service.command("checkpoints", "prune", "--keep", "1", "--dry-run", "--json").out)
-    assert dry == {"removed": [middle], "dry_run": True}
+    assert (dry["removed"], dry["dry_run"]) == ([middle], True)
+    (row,) = dry["checkpoints"]
+    assert (row["id"], row["owner"], row["position"]) == (middle, "ops", {"0": 1000})
+    assert row["superfluous"] == "older than the newest that stay"
+    assert min(row["size_bytes"], row["created_at"]) > 0
+    table = service.command("checkpoints", "prune", "--keep", "1", "--dry-run")
+    assert " ".join(table.out.splitlines()[0].split()) == "model taken (UTC) owner position bytes why it may go"
+    assert all(cell in table.out for cell in (middle[7:19], "ops", "0:1000", "older than the newest that stay"))
+    assert table.err == "1 of 3 would be removed\n"
     assert ids(service) == [newest, middle, oldest]
     assert service.command("checkpoints", "prune", "--keep", "1").out == f"{middle}\n"
     assert ids(service) == [newest, oldest]

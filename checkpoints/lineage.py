@@ -12,7 +12,8 @@ from checkpoints.checkpoint import CheckpointStore, Summary
 from checkpoints.errors import CheckpointError, CheckpointMissing
 
 _PREFIX = re.compile(r"(?:sha256\.)?([0-9a-f]{8,64})")
-_CANDIDATES = 10
+_CANDIDATES = 5
+_DIGITS = 12
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -72,6 +73,15 @@ def superfluous(
     return [summary.id for summary in summaries if summary.id not in spared]
 
 
+def why_superfluous(head: str | None, summaries: Sequence[Summary], model_id: str) -> str:
+    """Why one of `superfluous` may go, for a person."""
+    if any(summary.id == model_id for summary in lineage(head, summaries)):
+        return "older than the newest that stay"
+    if any(summary.id == model_id and summary.manifest is None for summary in summaries):
+        return "damaged, and beside the lineage"
+    return "beside the lineage: no tag, replay or import needs it"
+
+
 def resolve(store: CheckpointStore, prefix: str) -> str:
     """The one id that starts with `prefix`: 8 or more hex digits, with or without `sha256.` before them.
 
@@ -85,7 +95,9 @@ def resolve(store: CheckpointStore, prefix: str) -> str:
     if len(found) > 1:
         raise CheckpointError(f"{prefix!r} is ambiguous, give more digits: {_some(found)}")
     if not found:
-        raise CheckpointMissing(f"no checkpoint starts with {prefix!r}, kept are: {_some(ids)}")
+        raise CheckpointMissing(
+            f"no checkpoint starts with {prefix!r}, kept are: {_some(ids)}; weir checkpoints list shows them"
+        )
     return found[0]
 
 
@@ -111,5 +123,8 @@ def _age(summary: Summary) -> float:
 
 
 def _some(ids: Sequence[str]) -> str:
+    """The first of them, each with as many digits as commands take and tell it apart."""
     more = f" and {len(ids) - _CANDIDATES} more" if len(ids) > _CANDIDATES else ""
-    return (", ".join(ids[:_CANDIDATES]) or "none") + more
+    some = [one.removeprefix("sha256.") for one in ids[:_CANDIDATES]]
+    digits = next(n for n in range(_DIGITS, 65) if len({one[:n] for one in some}) == len(some))
+    return (", ".join(one[:digits] for one in some) or "none") + more

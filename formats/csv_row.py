@@ -11,6 +11,7 @@ from typing import BinaryIO
 from formats.example import Dead, Decoded, Example, FormatError, Label, Lines
 from formats.labels import Labels
 from formats.lines import BOM, QuotedRow, is_byte_wise, line_blocks, lines
+from formats.mistaken import told
 from formats.numbers import event_time, is_number_text, number, number_text, weight, written
 from formats.schema import Schema
 from formats.shape import RowPlan, Shapes, features_of
@@ -52,6 +53,7 @@ class CsvRow:
         self._encoding = encoding
         self._separator = separator
         self._quoting = quoting
+        self._name = "tsv" if separator == "\t" else "csv"
         self._is_byte_wise = is_byte_wise(encoding)
         self._columns: list[str] = []
         self._special: dict[str, int] = {}
@@ -94,14 +96,24 @@ class CsvRow:
         rows = _rows(stream) if self._quoting else lines(stream)
         for first in rows:
             row = first.removeprefix(BOM)
-            cells = self._parse(row)
-            if not self._columns:
-                self._name_columns(cells)
-            elif cells != self._columns:
-                self._check_no_header(cells)
+            try:
+                is_header = self._is_header(row)
+            except FormatError as error:
+                raise FormatError(told(str(error), row, self._name)) from error
+            if not is_header:
                 yield row
             break
         yield from rows
+
+    def _is_header(self, row: bytes) -> bool:
+        """Whether the first row names the columns, which it does where they are not known. Raises FormatError."""
+        cells = self._parse(row)
+        if not self._columns:
+            self._name_columns(cells)
+        elif cells != self._columns:
+            self._check_no_header(cells)
+            return False
+        return True
 
     def _check_no_header(self, cells: list[str]) -> None:
         names = sum(cell in self._columns for cell in cells)
@@ -154,7 +166,7 @@ class CsvRow:
             try:
                 examples.append(self._example(self._cells(payload)))
             except FormatError as error:
-                dead.append(Dead(index, str(error)))
+                dead.append(Dead(index, told(str(error), payload, self._name)))
         return Decoded(examples, dead)
 
     def _plain(self, payloads: Sequence[bytes]) -> Lines | None:
@@ -279,7 +291,8 @@ def _rows(stream: BinaryIO) -> Iterator[bytes]:
             if row and (row := row.rstrip(b"\r\n")):
                 yield row
     if opened:
-        raise FormatError(f"a quote opened in {opened.rest()[:60]!r} is not closed before the end")
+        rest = opened.rest()
+        raise FormatError(told(f"a quote opened in {rest[:60]!r} is not closed before the end", rest, "csv"))
 
 
 def _misquoted(text: str) -> str:

@@ -9,6 +9,7 @@ from formats.example import Bandit, Dead, Decoded, Example, Features, FormatErro
 from formats.json_array import MAX_VALUE_BYTES, array_items
 from formats.labels import Labels
 from formats.lines import BOM
+from formats.mistaken import told
 from formats.numbers import event_time, number, shown, weight
 from formats.schema import Schema
 from formats.shape import Plan, Shapes, features_of
@@ -53,7 +54,7 @@ class JsonEvent:
                     sizes[index] = len(several)
                     examples += several
             except FormatError as error:
-                dead.append(Dead(index, str(error)))
+                dead.append(Dead(index, told(str(error), payload, "json")))
         return Decoded(examples, dead, sizes)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:
@@ -122,7 +123,7 @@ class JsonEvent:
         if importance is not None:
             example.weight = weight(number(importance, "weight"))
             head = self._labels.written(value, example.weight).encode()
-        if example.id.__class__ is not str or len(example.id) > MAX_ID:
+        if example.id.__class__ is not str or not 0 < len(example.id) <= MAX_ID:
             example.id = _id(example.id)
         if example.time_s is not None:
             example.time_s = event_time(example.time_s)
@@ -255,7 +256,9 @@ def _field(raw: dict[str, Any], name: str) -> object:
 def _id(raw: object) -> str | None:
     if isinstance(raw, str) and len(raw) > MAX_ID:
         raise FormatError(f"id: {len(raw)} characters; at most {MAX_ID} name an event")
-    if raw is None or raw.__class__ is str:
+    if raw is None or raw == "":
+        return None  # an empty text names nothing
+    if isinstance(raw, str):
         return raw
     if isinstance(raw, int) and not isinstance(raw, bool):
         return str(raw)

@@ -12,6 +12,7 @@ import msgspec
 from formats.example import Dead, Decoded, Example, Features, FormatError, Label, Lines
 from formats.labels import Labels
 from formats.lines import BOM, lines
+from formats.mistaken import told
 from formats.numbers import number, vw_number
 
 Reads = Literal["text", "features"]
@@ -97,7 +98,7 @@ class VwText:
             try:
                 examples.append(self._exact(payload))
             except FormatError as error:
-                dead.append(Dead(index, str(error)))
+                dead.append(Dead(index, told(str(error), payload, "vw")))
         return Decoded(examples, dead)
 
     def split(self, stream: BinaryIO) -> Iterator[bytes]:

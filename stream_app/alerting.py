@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +77,7 @@ class Alerting:
         told = self._file.read()
         self._restored = {rule.name: told[rule.name] for rule in RULES if rule.name in told}
         self._alerts = {name: self._restored.get(name, Alert()) for name in self._rules}
+        self._told_again: set[str] = set()
         self._began_s = 0.0
         self._past: deque[Figures] = deque()
         self._looking = Beside("looking at the alerts", self._look_on)
@@ -137,15 +139,26 @@ class Alerting:
             alert = judged(before, value, _limits(rule, self._settings), now.at_s)
             is_over = rule.name in self._restored and alert.state != "firing"
             if is_over and self._is_early(rule, value, now, then):
-                return False
+                return self._tell_again(rule, before, now, then)
             self._alerts[rule.name] = alert
         else:
             alert = Alert()  # it was switched off while it fired
-        is_restored = self._restored.pop(rule.name, None) is not None
+        is_restored = self._restored.pop(rule.name, None) is not None and rule.name not in self._told_again
         if is_restored or (before.state == "firing") != (alert.state == "firing"):
             self._tell(rule, before, alert, now.at_s)
             return True
         return False
+
+    def _tell_again(self, rule: Rule, before: Alert, now: Figures, then: Figures) -> bool:
+        """Of a silence that goes on nothing may ever come to be known: it is told at the second look; whether it was.
+
+        What is measured over the window is known once that has passed, and told then.
+        """
+        if rule.is_windowed or then is now or rule.name in self._told_again:
+            return False
+        self._told_again.add(rule.name)
+        self._tell(rule, before, before, now.at_s)
+        return True
 
     def _is_early(self, rule: Rule, value: float | None, now: Figures, then: Figures) -> bool:
         """Whether this process has not seen enough yet to say that a rule no longer holds."""
@@ -166,13 +179,11 @@ class Alerting:
 
     def _tell(self, rule: Rule, before: Alert, alert: Alert, now_s: float) -> None:
         is_firing = alert.state == "firing"
-        value = alert.value if is_firing else before.value
-        told = rule.says(value or 0.0)
         change = Change(
             status="firing" if is_firing else "resolved",
             rule=rule.name,
             model=self._model,
-            summary=told if is_firing else f"no longer: {told}",
+            summary=self._summary(rule, before, alert),
             value=alert.value,
             threshold=_limits(rule, self._settings).threshold,
             since=alert.since if is_firing else before.since,
@@ -183,13 +194,22 @@ class Alerting:
         if is_firing:
             log.warning("alert %s fires: %s; see %s", rule.name, change.summary, rule.runbook)
         else:
-            log.warning("alert %s has cleared", rule.name)
+            log.warning("alert %s has cleared: %s", rule.name, change.summary)
         if self._webhook is not None:
             self._webhook.send(msgspec.json.encode(change))
 
     def _firing(self, rule: Rule, alert: Alert) -> Firing:
         threshold = rule.figure.format(_limits(rule, self._settings).threshold)
         return Firing(rule.name, rule.says(alert.value or 0.0), threshold, alert.since, rule.runbook)
+
+    def _summary(self, rule: Rule, before: Alert, alert: Alert) -> str:
+        if alert.state == "firing":
+            said = rule.says(alert.value or 0.0)
+            return f"{said} before the restart; nothing newer is known" if rule.name in self._restored else said
+        since = datetime.fromtimestamp(before.since or 0.0, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        if rule.name not in self._rules:
+            return f"the rule is switched off: it was above its threshold since {since}"
+        return rule.resolved(alert.value, _limits(rule, self._settings).threshold, since)
 
     def _row(self, rule: Rule) -> dict[str, object]:
         alert, limits = self._alerts.get(rule.name), _limits(rule, self._settings)

@@ -54,17 +54,31 @@ class Rule(msgspec.Struct, frozen=True):
     value: Value
     threshold: float
     for_s: float
+    cleared: str | None = None
+    """What there is to say of the value when the rule no longer holds; None: the same as when it does."""
     is_windowed: bool = False
     """Whether a service that has just begun knows nothing yet, whatever the value: it is of what began with it."""
+
+    def says(self, value: float) -> str:
+        """The sentence of what is wrong, with this value."""
+        return self.summary.format(self.figure.format(value))
+
+    def resolved(self, value: float | None, threshold: float, since: str) -> str:
+        """What is true now that the rule no longer holds, or that nothing can be said of it.
+
+        >>> RULES[3].resolved(0.012, 0.05, "2026-11-26 18:00:00 UTC")
+        '1.2% of the requests failed: not above 5.0%, as it was since 2026-11-26 18:00:00 UTC'
+        """
+        limit = self.figure.format(threshold)
+        if value is None:
+            return f"too little has come to judge by: it was above {limit} since {since}"
+        said = (self.cleared or self.summary).format(self.figure.format(value))
+        return f"{said}: not above {limit}, as it was since {since}"
 
     @property
     def runbook(self) -> str:
         """Where it stands what to do."""
         return f"docs/runbooks/{self.name}.md"
-
-    def says(self, value: float) -> str:
-        """The sentence of what is wrong, with this value."""
-        return self.summary.format(self.figure.format(value))
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -125,8 +139,24 @@ def _freshness(now: Figures, then: Figures) -> float | None:
 
 
 RULES = (
-    Rule("predictions_zero", "no prediction for {}", "{:.0f} s", lambda now, _: now.no_prediction_s, 300.0, 0.0),
-    Rule("labels_zero", "no labelled event learnt for {}", "{:.0f} s", lambda now, _: now.no_label_s, 900.0, 0.0),
+    Rule(
+        "predictions_zero",
+        "no prediction for {}",
+        "{:.0f} s",
+        lambda now, _: now.no_prediction_s,
+        300.0,
+        0.0,
+        "the last prediction was {} ago",
+    ),
+    Rule(
+        "labels_zero",
+        "no labelled event learnt for {}",
+        "{:.0f} s",
+        lambda now, _: now.no_label_s,
+        900.0,
+        0.0,
+        "the last labelled event was learnt {} ago",
+    ),
     Rule(
         "loss_above_baseline",
         "{} baselines do better than the model over the window",
@@ -135,8 +165,17 @@ RULES = (
         0.0,
         300.0,
     ),
-    Rule("error_rate", "{} of the requests failed", "{:.1%}", _error_rate, 0.05, 60.0, True),
-    Rule("lag_growing", "{} records more than before wait to be learnt", "{:.0f}", _lag_growing, 1_000.0, 60.0, True),
+    Rule("error_rate", "{} of the requests failed", "{:.1%}", _error_rate, 0.05, 60.0, is_windowed=True),
+    Rule(
+        "lag_growing",
+        "{} records more than before wait to be learnt",
+        "{:.0f}",
+        _lag_growing,
+        1_000.0,
+        60.0,
+        "the lag has grown by {} records",
+        is_windowed=True,
+    ),
     Rule(
         "checkpoint_overdue",
         "what was learnt waits for a checkpoint {} as long as it should",
@@ -144,10 +183,26 @@ RULES = (
         lambda now, _: now.checkpoint_wait_s / now.checkpoint_every_s,
         3.0,
         60.0,
-        True,
+        is_windowed=True,
     ),
-    Rule("dead_letters", "{} of the records could not be learnt", "{:.1%}", _dead_letters, 0.01, 60.0, True),
-    Rule("freshness", "records are {} old before answers know of them", "{:.0f} s", _freshness, 300.0, 60.0, True),
+    Rule(
+        "dead_letters",
+        "{} of the records could not be learnt",
+        "{:.1%}",
+        _dead_letters,
+        0.01,
+        60.0,
+        is_windowed=True,
+    ),
+    Rule(
+        "freshness",
+        "records are {} old before answers know of them",
+        "{:.0f} s",
+        _freshness,
+        300.0,
+        60.0,
+        is_windowed=True,
+    ),
     Rule(
         "importance_shift",
         "features have gained or lost importance (sudden changes of their order: {})",
@@ -155,5 +210,6 @@ RULES = (
         lambda now, _: float(now.importance_shifts),
         0.0,
         0.0,
+        "{} sudden changes of the order of features",
     ),
 )

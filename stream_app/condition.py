@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from stream_app.settings import ConfigError
@@ -37,6 +37,8 @@ class Condition:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.names: set[str] = set()
+        """Every name in it."""
         self._tokens = _tokens(text)
         self._next = 0
         self._term = self._or()
@@ -49,6 +51,11 @@ class Condition:
         if not isinstance(value, bool):
             raise ConfigError(f"{self.text!r}: it gives {value!r}, expected a comparison such as log_loss < 0.6")
         return value
+
+    def check(self, known: Collection[str]) -> None:
+        """Raises ConfigError for a name in it that is not among the known ones, before it is asked of anything."""
+        for name in sorted(self.names - set(known)):
+            raise _unknown(name, known)
 
     def _or(self) -> Term:
         left = self._and()
@@ -101,6 +108,7 @@ class Condition:
         if not re.match(r"[A-Za-z_]", token) or token in ("and", "or", "not"):
             self._next -= 1
             raise self._error()
+        self.names.add(token)
         return lambda names: _looked_up(names, token)
 
     def _is(self, token: str) -> bool:
@@ -152,5 +160,9 @@ def _compared(compare: Callable[[Any, Any], bool], left: Value, right: Value) ->
 
 def _looked_up(names: Names, name: str) -> Value:
     if name not in names:
-        raise ConfigError(f"{name!r} is no name here; there are: {', '.join(sorted(names))}")
+        raise _unknown(name, names)
     return names[name]
+
+
+def _unknown(name: str, known: Collection[str]) -> ConfigError:
+    return ConfigError(f"{name!r} is no name here; there are: {', '.join(sorted(known))}")

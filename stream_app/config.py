@@ -4,18 +4,21 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
 
 from formats.schema import SchemaError
-from stream_app.invalid import place_and_reason
+from stream_app.invalid import place_and_reason, with_choices
 from stream_app.money import money_of
 from stream_app.ranges import RANGES
-from stream_app.settings import ConfigError, Settings
+from stream_app.settings import GUARD_METRICS, ConfigError, Settings
 
 DEFAULT_FILE = "weir.toml"
+_KUBERNETES = re.compile(r"\w+_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)")
+
 SECRETS = {("http", "token"), ("source", "kafka_password"), ("source", "kafka_key_password"), ("alerts", "webhook")}
 
 
@@ -61,6 +64,7 @@ def of(tree: Mapping[str, Any], origin: str = "settings") -> Settings:
     except SchemaError as error:
         raise ConfigError(f"{origin}: {error}") from error
     _check(settings, origin)
+    _check_guard(settings, origin)
     money_of(settings, origin)
     return settings
 
@@ -77,6 +81,7 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _override(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
+    _check_variables(environment)
     for section in msgspec.structs.fields(Settings):
         for setting in msgspec.structs.fields(section.type):
             name = f"WEIR_{section.encode_name}_{setting.encode_name}".upper()
@@ -85,6 +90,33 @@ def _override(tree: dict[str, Any], environment: Mapping[str, str]) -> None:
                 text = _secret(environment[f"{name}_FILE"], name)
             if text is not None:
                 tree.setdefault(section.encode_name, {})[setting.encode_name] = _parsed(text, setting.type)
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """Raises ConfigError for one that begins as ours do, but sets nothing. Their values may be secrets."""
+    known = [
+        f"WEIR_{section.encode_name}_{setting.encode_name}".upper()
+        for section in msgspec.structs.fields(Settings)
+        for setting in msgspec.structs.fields(section.type)
+    ]
+    known += [f"WEIR_{section}_{key}_FILE".upper() for section, key in SECRETS]
+    for name in sorted(environment.keys() - set(known)):
+        if name.startswith("WEIR_") and not _is_of_kubernetes(name, environment[name]):
+            near = get_close_matches(name, known, 1)
+            meant = f"did you mean {near[0]}?" if near else "expected WEIR_<SECTION>_<KEY>"
+            raise ConfigError(f"{name}: there is no such setting: {meant} Correct or unset it")
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    """What a pod is told of a service that is called weir, or weir-something.
+
+    >>> [_is_of_kubernetes(*one) for one in (("WEIR_SERVICE_HOST", "10.0.0.1"), ("WEIR_PORT", "tcp://10.0.0.1:80"),
+    ...  ("WEIR_UI_PORT_80_TCP_ADDR", "10.0.0.1"), ("WEIR_HTPP_PORT", "80"))]
+    [True, True, True, False]
+    """
+    return _KUBERNETES.fullmatch(name) is not None or (
+        name.endswith("_PORT") and value.startswith(("tcp://", "udp://", "sctp://"))
+    )
 
 
 def _secret(path: str, name: str) -> str:
@@ -105,24 +137,8 @@ def _parsed(text: str, wanted: Any) -> Any:
 
 
 def _named(error: msgspec.ValidationError) -> str:
-    place, reason = place_and_reason(error)
-    if reason.startswith("invalid enum value") and (choices := _choices(place)):
-        reason += f": expected one of {', '.join(choices)}"
+    place, reason = place_and_reason(with_choices(error, Settings))
     return f"{place.replace('[...]', '')}: {'unknown setting' if reason == 'unknown field' else reason}"
-
-
-def _choices(place: str) -> list[str]:
-    """What may stand there, where that is one of some words.
-
-    >>> _choices("learner.kind"), _choices("shadows.learners[...].begin"), _choices("http.port")
-    (['river', 'vw'], ['live', 'start'], [])
-    """
-    found: Any = Settings
-    for name in place.replace("[...]", "").split("."):
-        found = get_type_hints(found).get(name) if isinstance(found, type) and get_origin(found) is None else None
-        if get_origin(found) in (dict, list):
-            found = get_args(found)[-1]
-    return sorted(map(str, get_args(found))) if get_origin(found) is Literal else []
 
 
 def _check(settings: Settings, origin: str) -> None:
@@ -165,6 +181,16 @@ def _check_join(settings: Settings, origin: str) -> None:
         )
     if len({*given, place.rpartition("/")[2]}) < len(given) + 1:
         raise ConfigError(f"{origin}: join.predictions: {given!r} and that of source.url must be four different topics")
+
+
+def _check_guard(settings: Settings, origin: str) -> None:
+    """Of the user's own task, not of a stored model's: so not in `_check`."""
+    metric, task = settings.deploy.guard_metric, settings.model.task
+    if metric not in GUARD_METRICS[task]:
+        raise ConfigError(
+            f"{origin}: deploy.guard_metric: {metric!r} is no figure of model.task {task!r}, so it would guard nothing:"
+            f" expected one of {', '.join(GUARD_METRICS[task])}"
+        )
 
 
 def _check_hooks(settings: Settings, origin: str) -> None:

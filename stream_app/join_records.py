@@ -63,7 +63,7 @@ class JoinRecords:
             raise FormatError(f"[{dead.index}].{dead.reason}" if len(parts) > 1 else dead.reason)
         if len(decoded.examples) != len(parts):
             raise FormatError("a list within a list; expected one event, or one list of events")
-        if len(parts) == 1 and record.key is not None:
+        if len(parts) == 1 and record.key:
             return [(record.key, parts[0])]
         ids = [example.id for example in decoded.examples]
         if None in ids:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
+from typing import Annotated
 
 import msgspec
 
@@ -26,7 +27,7 @@ _ENTRY, _CHUNK, _ENDS = b"i", b"q", b"m"
 class LateLabel(msgspec.Struct, forbid_unknown_fields=True):
     """The id of a prediction, and what came true: the body of `/labels`, and a record of the topic of labels."""
 
-    id: str | int
+    id: Annotated[str, msgspec.Meta(min_length=1)] | int
     label: JsonLabel
 
 

@@ -82,7 +82,6 @@ class LiveKeeper:
             self._journal.forget(position)
             self._release()
             self._told(position, self._keeper.took_s)
-            log.info("checkpoint %s", self.head)
 
     async def save(self, why: str) -> str:
         """Take a checkpoint and wait until it is durable. Where nothing was learnt since, it is the last one.

@@ -51,11 +51,18 @@ def decide(wanted: Wish, shadows: Sequence[ShadowReport]) -> list[Decision]:
 
     Raises ConfigError for a name that is neither the loss of the task nor `primary`.
     """
+    for metric in {found.metric for shadow in shadows if (found := _figures(shadow)) is not None}:
+        Condition(wanted.condition).check([metric, "primary"])
     decisions = [_decision(wanted, shadow) for shadow in shadows]
     decisions.sort(key=lambda one: (not one.is_promoted, _loss(one)))
     return [
         one if index == 0 or not one.is_promoted else _second(one, decisions[0]) for index, one in enumerate(decisions)
     ]
+
+
+def _figures(shadow: ShadowReport) -> Figures | None:
+    """Such as there are, however few events they are of: they name the loss of the task."""
+    return shadow.over or (shadow.status.figures if shadow.status is not None else None)
 
 
 def _decision(wanted: Wish, shadow: ShadowReport) -> Decision:

@@ -10,7 +10,7 @@ from checkpoints.manifest import Hole
 from learners.learner import Learner
 from stream_app import wiring
 from stream_app.dead_letters import DeadLetterBox
-from stream_app.moment import Moment
+from stream_app.moment import Moment, live_name
 from stream_app.refusal import ServiceError
 from stream_app.settings import Settings
 from stream_app.sources.source import Order, Position, Records, Source, SourceError
@@ -79,6 +79,20 @@ class Relearning:
         passed = await self._reach(target, order, leave, tell) if not self._is_at(target.position) else 0
         if target.ahead:
             await self._learn_ahead(target, _after(order, passed))
+
+    def check_ahead(self, target: Moment, base: str) -> None:
+        """Raises ServiceError where nothing is left to learn up to that moment, or it lies before `base`."""
+        here = {part: self._here(part) for part in target.position}
+        if any(offset < here[part] for part, offset in target.position.items()):
+            where = "lies before"
+        elif here == target.position and not target.ahead:
+            where = "is where it stands already, at"
+        else:
+            return
+        raise ServiceError(
+            f"--to: {target.name} {where} --from {base} ({live_name(here, 0)}): nothing would be learnt again; give a"
+            " later offset, or an older checkpoint"
+        )
 
     async def _reach(self, target: Moment, order: Order, leave: Leave, tell: Tell) -> int:
         """Learn up to the position of a moment; how many records that were."""

@@ -78,6 +78,8 @@ async def replay(
     settings = _with_learner(settings, wanted)
     target = wanted.to or _tip(timeline, source)
     again = Relearning(settings, base, source)
+    if wanted.to is not None:
+        again.check_ahead(wanted.to, wanted.base)
     known = _known_holes(timeline)
     leave = LeavingOut(again.settings, again.trainer.parts.format, wanted.exceptions, wanted.why, known)
     order = timeline.order_after(base.id if base is not None else None, source)

@@ -18,6 +18,15 @@ _DEFAULT_ARGS = {
 }
 
 
+GUARD_METRICS: dict[Task, tuple[str, ...]] = {
+    "binary": ("average_loss", "log_loss", "brier"),
+    "regression": ("average_loss", "rmse", "mae"),
+    "multiclass": ("average_loss",),
+    "bandit": ("average_loss",),
+}
+"""What `deploy.guard_metric` may be: figures that a window of the task has, of which higher is worse."""
+
+
 class ConfigError(Exception):
     """A setting that is unknown, of the wrong type, or impossible. The message names it and says what to do."""
 

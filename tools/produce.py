@@ -20,12 +20,12 @@ from stream_app import wiring
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.progress_bar import progress_bar
 from stream_app.file_formats import format_of
-from stream_app.http.client import Client
+from stream_app.http.client import Client, ClientError
 from stream_app.settings import ConfigError, Settings
 from stream_app.sources.batches import batched
 from stream_app.sources.embedded_log import EmbeddedLog
 from stream_app.sources.file import FileSource, Split
-from stream_app.sources.source import Source
+from stream_app.sources.source import Source, SourceError
 from tools import bundled
 from tools.sent import Sending, SentJournal, was_appended
 
@@ -64,6 +64,18 @@ class LogSink:
         await self._log.append(payloads)
 
 
+class CountedSink:
+    """Counts what was acknowledged."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.events = 0
+        self._sink = sink
+
+    async def append(self, payloads: list[bytes]) -> None:
+        await self._sink.append(payloads)
+        self.events += len(payloads)
+
+
 class JournaledSink:
     """Notes each batch durably before it goes on. After a kill, an embedded log tells whether the last one arrived."""
 
@@ -94,6 +106,7 @@ class Events:
     def __init__(self, files: Sequence[str], split: Split) -> None:
         self._parts = [(file, None if file.startswith(BUNDLED) else FileSource(file, split)) for file in files]
         self._sources = [source for _, source in self._parts if source is not None]
+        self._read = [0] * len(files)
 
     @property
     def size_bytes(self) -> int:
@@ -104,12 +117,26 @@ class Events:
         return sum(source.consumed_bytes for source in self._sources)
 
     def __iter__(self) -> Iterator[bytes]:
-        for file, source in self._parts:
-            if source is None:
-                yield from bundled.events(file.removeprefix(BUNDLED))
-                continue
-            for records in source.batches(BATCH):
-                yield from records.payloads
+        for index in range(len(self._parts)):
+            for payload in self._of(index):
+                self._read[index] += 1
+                yield payload
+
+    def place(self, events: int) -> str:
+        """Where the last of so many events stands, among those that were read."""
+        for (file, _), read in zip(self._parts, self._read, strict=True):
+            if events <= read:
+                return f"event {events} of {file}"
+            events -= read
+        return "the end"
+
+    def _of(self, index: int) -> Iterator[bytes]:
+        file, source = self._parts[index]
+        if source is None:
+            yield from bundled.events(file.removeprefix(BUNDLED))
+            return
+        for records in source.batches(BATCH):
+            yield from records.payloads
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -193,15 +220,35 @@ async def _send(job: Job) -> tuple[int, float]:
         payloads = map(Flip(settings.schema), payloads)
     async with AsyncExitStack() as opened:
         sink, log = await _sink(settings, sending.to, format_, opened)
-        with progress_bar("sending") as tell:
-            if journal is not None:
-                sink = journaled = JournaledSink(sink, journal, log)
-                sent_before = await journaled.pass_over_sent(payloads)
-                click.echo(f"weir: going on after event {sent_before}", err=True) if sent_before else None
-            sent = await feed(sink, payloads, job.rate, lambda sent: tell(events.consumed_bytes, events.size_bytes))
+        sink = counted = CountedSink(sink)
+        known = journal.sent.events if journal is not None else 0
+        try:
+            with progress_bar("sending") as tell:
+                if journal is not None:
+                    sink = journaled = JournaledSink(sink, journal, log)
+                    sent_before = await journaled.pass_over_sent(payloads)
+                    click.echo(f"weir: going on after event {sent_before}", err=True) if sent_before else None
+                sent = await feed(sink, payloads, job.rate, lambda sent: tell(events.consumed_bytes, events.size_bytes))
+        except (ClientError, SourceError) as error:
+            said = f"{error}; {_how_far(sending, known + counted.events, events, journal is not None)}"
+            raise ClientError(said) from error
     if journal is not None:
         journal.finish()
     return sent
+
+
+def _how_far(sending: Sending, acknowledged: int, events: Events, is_resumed: bool) -> str:
+    """What had arrived when sending was cut off, and how to go on."""
+    if not acknowledged:
+        return "no event was acknowledged"
+    first = sending.first + acknowledged
+    if is_resumed:
+        how = "the same command goes on from there"
+    else:
+        rest = f" --limit {sending.limit - acknowledged}" if sending.limit is not None else ""
+        how = f"--first {first}{rest} goes on from there; begun with --resume, the same command does so by itself"
+    arrived = "events that came after them may have arrived too"
+    return f"{acknowledged} events were acknowledged, the last is {events.place(first)} ({arrived}); {how}"
 
 
 async def feed(sink: Sink, payloads: Iterable[bytes], rate: float | None, tell: "Tell") -> tuple[int, float]:

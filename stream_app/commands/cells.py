@@ -6,6 +6,9 @@ from rich.table import Table
 
 BAR_CELLS = 20
 
+TAKEN = "taken (UTC)"
+"""Head of a column of moments."""
+
 
 def short_id(model_id: str) -> str:
     """As many hex digits as commands need and a line of a listing has room for.
@@ -17,7 +20,7 @@ def short_id(model_id: str) -> str:
 
 
 def taken(time_s: float) -> str:
-    """A moment of the last months, UTC.
+    """A moment of the last months, UTC, which the head of its column says.
 
     >>> taken(1795641955.5)
     '11-25 21:25:55'

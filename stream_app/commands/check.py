@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
+from checkpoints import folder_of
 from checkpoints.errors import CheckpointError
 from checkpoints.lineage import verify
 from checkpoints.tags import Tags
@@ -17,6 +18,7 @@ from stream_app import config as configuration
 from stream_app import join_topics, wiring
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.terminal import console
+from stream_app.folders import obstacle
 from stream_app.history import check_live
 from stream_app.http.client import Client, ClientError, NotRunning
 from stream_app.http.exposure import check_exposure
@@ -114,13 +116,18 @@ def _deploy(settings: Settings) -> str:
 
 
 def _folders(settings: Settings) -> str:
-    folder = Path(settings.state.dir)
-    while not folder.exists():
-        folder = folder.parent
-    probe = folder / ".weir-check"
-    probe.write_bytes(b"")
-    probe.unlink()
-    return f"{settings.state.dir} can be written"
+    """Those that serve would make or write in; none is made."""
+    folders = {"state.dir": Path(settings.state.dir)}
+    scheme, place = wiring.source_place(settings)
+    if scheme == "log":
+        folders["source.url"] = Path(place)
+    if (store := folder_of(settings.checkpoints.url)) is not None:
+        folders["checkpoints.url"] = store
+    found = {name: (folder, obstacle(folder)) for name, folder in folders.items()}
+    said = [f"{name}: {str(folder)!r}: {why}" for name, (folder, why) in found.items() if why is not None]
+    if said:
+        raise ConfigError(f"{'; '.join(said)}: name a folder that the service can write in")
+    return f"{', '.join(map(str, folders.values()))} can be written"
 
 
 def _source(settings: Settings) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from rich.table import Table
 from checkpoints.checkpoint import CheckpointStore, Note, Registry, Summary
 from checkpoints.errors import CheckpointError
 from checkpoints.ledger import named
-from checkpoints.lineage import resolve, superfluous
+from checkpoints.lineage import resolve, superfluous, why_superfluous
 from checkpoints.lineage import verify as verified
 from checkpoints.manifest import Manifest
 from checkpoints.parcel import pack, unpack
 from checkpoints.tags import Tags
 from stream_app import config as configuration
 from stream_app import wiring
-from stream_app.commands.cells import readable, short_id, taken
+from stream_app.commands.cells import TAKEN, readable, short_id, taken
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.terminal import console
 from stream_app.condition import Condition, Names
@@ -28,6 +29,7 @@ from stream_app.http.client import Client
 from stream_app.listing import short
 from stream_app.settings import ConfigError, Settings
 
+_OF_A_PRUNE = {"id", "created_at", "position", "size_bytes"}
 _ID_IN_TEXT = re.compile(r"sha256\.[0-9a-f]{64}")
 
 
@@ -53,7 +55,7 @@ def list_(config: str | None, is_json: bool, owner: str | None, tag: str | None,
     if is_json:
         print_json({"head": head, "checkpoints": [short(summary) for summary in summaries]})
         return
-    table = Table("", "model", "taken", "why", "position", "loss", box=None, padding=(0, 1, 0, 0))
+    table = Table("", "model", TAKEN, "why", "position", "loss", box=None, padding=(0, 1, 0, 0))
     for summary in summaries:
         table.add_row("*" if summary.id == head else "", *_cells(summary))
     console().print(table)
@@ -127,9 +129,12 @@ def prune(config: str | None, is_json: bool, keep: int | None, dry_run: bool) ->
     settings = configuration.load(config)
     store = wiring.build_store(settings)
     keep = keep or settings.checkpoints.keep
-    removed = superfluous(store.head(), store.list(), keep, (), named(store)) if dry_run else store.prune(keep)
+    if dry_run:
+        _say_superfluous(store, keep, is_json)
+        return
+    removed = store.prune(keep)
     if is_json:
-        print_json({"removed": removed, "dry_run": dry_run})
+        print_json({"removed": removed, "dry_run": False})
     else:
         for model_id in removed:
             click.echo(model_id)
@@ -178,6 +183,32 @@ def verify(ids: tuple[str, ...], config: str | None, is_json: bool, is_all: bool
     raise click.exceptions.Exit(1 if any(report["damage"] for report in reports) else 0)
 
 
+def _say_superfluous(store: Registry, keep: int, is_json: bool) -> None:
+    """What would go, and why."""
+    head, summaries = store.head(), store.list()
+    removed = superfluous(head, summaries, keep, (), named(store))
+    rows = [
+        {
+            **{name: value for name, value in short(summary).items() if name in _OF_A_PRUNE},
+            "owner": summary.manifest.model.owner if summary.manifest is not None else None,
+            "superfluous": why_superfluous(head, summaries, summary.id),
+        }
+        for summary in summaries
+        if summary.id in removed
+    ]
+    if is_json:
+        print_json({"removed": removed, "dry_run": True, "checkpoints": rows})
+        return
+    table = Table("model", TAKEN, "owner", "position", "bytes", "why it may go", box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        when = taken(row["created_at"]) if isinstance(row["created_at"], float) else ""
+        owner, size = readable(str(row["owner"] or "")), f"{row['size_bytes']:,}"
+        table.add_row(short_id(str(row["id"])), when, owner, _position(row["position"]), size, str(row["superfluous"]))
+    if rows:
+        console().print(table)
+    click.echo(f"{len(rows)} of {len(summaries)} would be removed", err=True)
+
+
 async def _post(settings: Settings, path: str, body: bytes) -> Any:
     async with Client.of(settings.http) as client:
         return await client.post(path, body)
@@ -188,15 +219,24 @@ def _store(config: str | None) -> Registry:
 
 
 def _chosen(store: Registry, owner: str | None, tag: str | None, where: str | None) -> list[Summary]:
-    wanted = Condition(where) if where is not None else None
     deployed = Tags(store).history(tag)[-1].models if tag is not None else None
+    summaries = store.list()
     return [
         summary
-        for summary in store.list()
+        for summary in (summaries if where is None else _of_which(where, summaries))
         if (deployed is None or summary.id in deployed)
         and (owner is None or (summary.manifest is not None and summary.manifest.model.owner == owner))
-        and (wanted is None or (summary.manifest is not None and wanted.holds(_names(summary, summary.manifest))))
     ]
+
+
+def _of_which(where: str, summaries: Sequence[Summary]) -> list[Summary]:
+    """Those of which it holds. What only others have, such as a figure of another task, is undefined."""
+    wanted = Condition(where)
+    asked = [(summary, _names(summary, summary.manifest)) for summary in summaries if summary.manifest is not None]
+    undefined: dict[str, None] = dict.fromkeys(name for _, names in asked for name in names)
+    if asked:
+        wanted.check(undefined)
+    return [summary for summary, names in asked if wanted.holds({**undefined, **names})]
 
 
 def _names(summary: Summary, manifest: Manifest) -> Names:
@@ -248,6 +288,10 @@ def _cells(summary: Summary) -> list[str]:
         short_id(summary.id),
         taken(created) if isinstance(created, float) else "",
         _ID_IN_TEXT.sub(lambda match: short_id(match[0]), str(line["why"] or "")),
-        ",".join(f"{part}:{offset}" for part, offset in position.items()) if isinstance(position, dict) else "",
+        _position(position),
         f"{loss:.6f}" if isinstance(loss, float) else "n.a.",
     ]
+
+
+def _position(position: object) -> str:
+    return ",".join(f"{part}:{offset}" for part, offset in position.items()) if isinstance(position, dict) else ""

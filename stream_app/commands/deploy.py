@@ -130,7 +130,8 @@ def _beside(now: Mapping[str, Any]) -> str:
 
 
 def _print(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
+    heads = ("at (UTC)" if column == "at" else column for column in columns)
+    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
     for row in rows:
         cells = {
             **row,

@@ -16,6 +16,7 @@ from learners.explanation import Explanation
 from learners.learner import Answer
 from stream_app import config as configuration
 from stream_app import proof, wiring
+from stream_app.commands.event_argument import example_of
 from stream_app.commands.explanation import print_explanation
 from stream_app.commands.options import config_option, json_option, print_json
 from stream_app.commands.progress_bar import records_bar
@@ -145,14 +146,12 @@ def at(context: click.Context, place: str) -> None:
 @click.pass_obj
 def predict(place: str, event: str, config: str | None, is_json: bool, is_explained: bool) -> None:
     """What it would have answered then. EVENT as events.format has it; @FILE reads a file, - standard input."""
-    payload = _payload(event)
 
     async def answered(settings: Settings, store: Registry, source: Source, timeline: Timeline) -> Answered:
         past = Past(settings, store, source, timeline)
         is_time = "@" not in place and ("." in place or "T" in place or place.count("-") == 2)
         model = await (past.at_time(time_of(place)) if is_time else past.at(moment(place)))
-        example = decoded(model.format, [payload])[0]
-        return _answered(model, example, is_explained)
+        return _answered(model, example_of(event, model.format), is_explained)
 
     _show(_beside(config, answered), is_json)
 
@@ -189,7 +188,7 @@ def _explained_now(event: str, asked: tuple[Settings, Checkpoint]) -> Answered:
     """By a stored model, which reads the event as it was taught to."""
     settings, checkpoint = asked
     model = wiring.build_stored(settings, checkpoint)
-    return _answered(model, decoded(model.format, [_payload(event)])[0], is_explained=True)
+    return _answered(model, example_of(event, model.format), is_explained=True)
 
 
 def _explained_then(event_id: str, config: str | None) -> Answered:
@@ -249,14 +248,6 @@ def _kept(settings: Settings, event_id: str) -> PastPrediction:
 def _answered(model: LiveModel | StoredModel, example: Example, is_explained: bool) -> Answered:
     found = explanation(model.learner, example) if is_explained else msgspec.UNSET
     return Answered(example.id, model.learner.predict(example), model.id, explanation=found)
-
-
-def _payload(event: str) -> bytes:
-    if event == "-":
-        return click.get_binary_stream("stdin").read().strip()
-    if event.startswith("@"):
-        return Path(event[1:]).read_bytes().strip()
-    return event.encode()
 
 
 def _show(answer: Answered, is_json: bool, top: int = 20) -> None:

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from checkpoints.errors import CheckpointError
 from stream_app.differences import Differences, differences
-from stream_app.http.replies import SERVICE, asked_number, reply, trusted
+from stream_app.http.replies import SERVICE, asked_number, body_of, reply, trusted
 from stream_app.importance import movement
 from stream_app.listing import short
 from stream_app.loaded_models import named
@@ -78,7 +78,7 @@ async def importance(request: web.Request) -> web.Response:
 async def rollback(request: web.Request) -> web.Response:
     """Take the model of an older checkpoint; answers with the checkpoint that records it."""
     try:
-        wanted = msgspec.json.decode(await request.read(), type=Rollback)
+        wanted = body_of(await request.read(), Rollback)
     except CheckpointError as error:
         raise ServiceError(f"except: {error}") from error
     service = request.app[SERVICE]

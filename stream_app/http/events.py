@@ -1,9 +1,8 @@
 """`POST /events` and `POST /labels`: what is to be learnt, durable before the answer."""
 
-import msgspec
 from aiohttp import web
 
-from stream_app.http.replies import SERVICE, as_many_as_fit, asked_number, reply, trusted
+from stream_app.http.replies import SERVICE, as_many_as_fit, asked_number, body_of, reply, trusted
 from stream_app.label_join import LateLabel
 
 MOST_LETTERS = 10_000
@@ -37,7 +36,7 @@ async def latest(request: web.Request) -> web.Response:
 
 async def label(request: web.Request) -> web.Response:
     """Join a late label with the features of its prediction, and append the completed event."""
-    late = msgspec.json.decode(await request.read(), type=LateLabel)
+    late = body_of(await request.read(), LateLabel)
     service = request.app[SERVICE]
     with service.monitor.timed("join"):
         given = await service.serving.label(str(late.id), late.label)

@@ -76,7 +76,7 @@ def _asked(service: Service, request: web.Request, tag: str | None = None) -> As
         return Asked(tag=tag, is_kept=is_kept)
     query = request.rel_url.query
     is_explained, tried = query.get("explain", "0") not in ("0", ""), is_tried(request)
-    return Asked(query.get("id"), query.get("unit"), tag, is_explained, is_kept and not tried, tried)
+    return Asked(query.get("id") or None, query.get("unit") or None, tag, is_explained, is_kept and not tried, tried)
 
 
 def _timed(service: Service, asked: Asked) -> AbstractContextManager[None]:

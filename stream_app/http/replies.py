@@ -14,7 +14,7 @@ from checkpoints.tags import TagError, UnknownTag
 from formats.example import FormatError
 from learners.learner import LearnerError
 from stream_app.deployments import Insane
-from stream_app.invalid import place_and_reason
+from stream_app.invalid import place_and_reason, with_choices
 from stream_app.refusal import NotLearning, ServiceError
 from stream_app.service import Service
 from stream_app.serving import AlreadyLabelled, EventTooLarge, UnknownId
@@ -24,6 +24,7 @@ from stream_app.trainer import TrainerError
 SERVICE = web.AppKey("service", Service)
 
 Row = TypeVar("Row")
+Body = TypeVar("Body", bound=msgspec.Struct)
 
 MOST_BYTES = 8 << 20
 """Events told in one answer."""
@@ -60,6 +61,14 @@ class Unauthorized(Exception):
 
 class Overloaded(Exception):
     """More requests under way than http.max_waiting."""
+
+
+def body_of(content: bytes, kind: type[Body]) -> Body:
+    """The JSON body of a request. Raises msgspec.ValidationError, which lists the words that may stand there."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise with_choices(error, kind) from error
 
 
 def reply(value: object, status: int = 200) -> web.Response:

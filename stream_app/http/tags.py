@@ -2,12 +2,11 @@
 
 import asyncio
 
-import msgspec
 from aiohttp import web
 
 from checkpoints.tags import By
 from stream_app.deployments import Wanted, changed, shown
-from stream_app.http.replies import SERVICE, reply
+from stream_app.http.replies import SERVICE, body_of, reply
 
 
 def routes() -> list[web.RouteDef]:
@@ -34,7 +33,7 @@ async def show(request: web.Request) -> web.Response:
 
 async def change(request: web.Request) -> web.Response:
     """Deploy, go back, add or remove; answers once it is durable and served."""
-    wanted = msgspec.json.decode(await request.read(), type=Wanted)
+    wanted = body_of(await request.read(), Wanted)
     by = By(wanted.who or f"{request.remote} over HTTP", wanted.why, wanted.figures)
     tag = request.match_info["tag"]
     return reply(shown(tag, await changed(request.app[SERVICE].deployments, tag, wanted, by)))

@@ -32,6 +32,13 @@ def test_a_canonical_event_becomes_one_line_in_canonical_order() -> None:
     assert (example.label, example.weight, example.id, example.time_s) == (1.0, 2.0, "f-123", 1.7e9)
 
 
+@pytest.mark.parametrize("event", [b'{"id": "", "features": {}}', b'{"id": null, "features": {}}'])
+def test_an_empty_id_is_none(event: bytes) -> None:
+    assert only(JsonEvent(Labels()).decode([event])).id is None
+    flat = JsonEvent(Labels(), Schema(label="y", id="id"))
+    assert only(flat.decode([event.replace(b'"features": {}', b'"y": 1')])).id is None
+
+
 def test_the_same_event_as_features_has_typed_values() -> None:
     event = b'{"features": {"f": {"a": "x", "n": null}, "t": ["p", "q"], "b": true, "i": 3}}'
     example = only(JsonEvent(Labels(), reads="features").decode([event]))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import socket
 import urllib.request
 from contextlib import contextmanager
@@ -181,19 +182,26 @@ def test_what_fires_at_a_kill_is_told_again_and_what_no_longer_holds_is_resolved
             service.kill()
             service.configure(alerts=both | {"window_s": 1000.0})
             service.start()
+            wait_for(lambda: receiver.of("labels_zero") == receiver.of("predictions_zero") == ["firing", "firing"])
+            assert {one["summary"].partition(" before ")[2] for one in receiver.got[-2:]} == {
+                "the restart; nothing newer is known"
+            }
             assert set(service.get("/alerts").body["firing"]) == {"labels_zero", "predictions_zero"}, "not known yet"
             # Again and again: one may be half a second old before anybody looks, on a loaded machine.
             wait_for(
                 lambda: service.post("/predict", synthetic(1)[0]) and "resolved" in receiver.of("predictions_zero")
             )
-            assert receiver.of("labels_zero") == ["firing"]
+            cleared = next(one for one in receiver.got if one["status"] == "resolved")
+            assert re.match(r"the last prediction was \d+ s ago: not above 0 s, as it was since 20", cleared["summary"])
+            assert receiver.of("labels_zero") == ["firing", "firing"]
             assert service.get("/alerts").body["firing"][:1] == ["labels_zero"]
             service.kill()
             service.configure(alerts=OFF)
             service.start()
-            wait_for(lambda: receiver.of("labels_zero") == ["firing", "resolved"])
+            wait_for(lambda: receiver.of("labels_zero") == ["firing", "firing", "resolved"])
             cleared = next(message for message in receiver.got[::-1] if message["rule"] == "labels_zero")
             assert cleared["since"] == since["labels_zero"]
+            assert cleared["summary"].startswith("the rule is switched off: it was above its threshold since 20")
             assert service.get("/alerts").body["firing"] == []
             assert service.stop() == 0
 

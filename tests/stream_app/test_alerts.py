@@ -118,7 +118,7 @@ def test_after_a_restart_no_prediction_is_not_over_until_one_has_come(tmp_path: 
     times = [None, None, None, 2.0]
     figures = [Figures(at_s=1_000.0 + 200 * at, no_prediction_s=one) for at, one in enumerate(times)]
     _, said = restarted(tmp_path, "predictions_zero", figures)
-    assert said == ["predictions_zero", "predictions_zero", "predictions_zero", "r"]
+    assert said == ["predictions_zero", "predictions_zerof", "predictions_zerof", "fr"]
 
 
 def test_what_fires_while_the_disk_is_full_is_written_when_there_is_room(tmp_path: Path) -> None:

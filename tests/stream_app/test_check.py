@@ -114,6 +114,38 @@ def test_what_is_deployed_by_itself_is_said(tmp_path):
     assert not checked(tmp_path, '[deploy]\ntag = "Fraud"\n', 1)["deploy"][0]
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("state", "dir", "{}"), ("checkpoints", "url", "{}"), ("source", "url", "log:{}")],
+)
+def test_a_folder_that_cannot_be_made_is_named_and_nothing_is_left_behind(tmp_path, section, key, value):
+    (tmp_path / "file").write_text("")
+    for place, why in [
+        ("/proc/foo", "it cannot be made: nothing can be written in /proc"),
+        ("file/below/it", "file is not a folder"),
+        ("file", "file is not a folder"),
+    ]:
+        results = checked(tmp_path, f'[{section}]\n{key} = "{value.format(place)}"\n', 1)
+        assert [name for name, (is_passed, _) in results.items() if not is_passed][-1:] == ["folders"], results
+        assert f"{section}.{key}: {place!r}: {why}" in results["folders"][1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "weir.toml"]
+
+
+def test_folders_that_can_be_made_are_not_made(tmp_path):
+    said = "data/state, data/log, data/checkpoints can be written"
+    assert checked(tmp_path, "", 0)["folders"] == (True, said)
+    assert [path.name for path in tmp_path.iterdir()] == ["weir.toml"]
+
+
+def test_a_guard_metric_that_the_task_does_not_have_is_refused_at_once(tmp_path):
+    (tmp_path / "weir.toml").write_text('[model]\ntask = "regression"\n[deploy]\nguard_metric = "log_loss"\n')
+    for command in ("check", "serve"):
+        said = weir(command, cwd=tmp_path, code=2).stderr
+        assert said.startswith("weir: weir.toml: deploy.guard_metric: 'log_loss' is no figure of model.task 'regr"), (
+            said
+        )
+
+
 def test_a_shadow_that_cannot_be_built_is_found(tmp_path):
     is_passed, said = checked(tmp_path, "[shadows.learners.x]\nargs = '--nosuch'\n", 1)["shadows"]
     assert not is_passed

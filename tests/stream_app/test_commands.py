@@ -1,11 +1,13 @@
 """The commands as a user runs them: real processes, their output and exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from weir_process import Weir, closing, synthetic
 
 WEIR = Path(sys.executable).with_name("weir")
 
@@ -174,6 +176,42 @@ def test_wrong_use_is_one_line_and_exit_code_2(tmp_path, arguments, said):
     assert said in run.stderr
     assert run.stderr.startswith("weir: ")
     assert run.stderr.count("\n") == 1
+
+
+def test_a_verbose_service_logs_each_checkpoint_once(tmp_path):
+    service = Weir(tmp_path)
+    with closing(service):
+        service.start("--verbose").post("/events", synthetic(1)[0])
+        service.wait_learnt(1)
+        taken = service.checkpoint()
+        said = [line for line in service.stderr.read_text().splitlines() if f"checkpoint {taken}" in line]
+    assert len(said) == 1, said
+
+
+def test_an_unknown_checkpoint_is_told_with_a_handful_of_short_ids(tmp_path):
+    service = Weir(tmp_path, checkpoints={"every_s": 1000})
+    with closing(service):
+        service.start()
+        for number in range(7):
+            service.post("/events", synthetic(1, first=number)[0])
+            service.wait_learnt(number + 1)
+            service.checkpoint()
+    said = service.command("checkpoints", "show", "00000000").err
+    assert re.fullmatch(
+        r"weir: no checkpoint starts with '00000000', kept are: ([0-9a-f]{12}, ){4}[0-9a-f]{12} and \d more;"
+        r" weir checkpoints list shows them\n",
+        said,
+    ), said
+
+
+def test_times_in_tables_name_their_zone(tmp_path):
+    service = Weir(tmp_path)
+    with closing(service):
+        service.start().checkpoint()
+        service.post("/tags/a.b", {"model": "newest"})
+    assert "taken (UTC)" in service.command("checkpoints", "list").out.splitlines()[0]
+    for command in (("tags",), ("deploy", "history", "-t", "a.b")):
+        assert "at (UTC)" in service.command(*command).out.splitlines()[0]
 
 
 def test_every_command_has_help_with_an_example():

@@ -37,6 +37,13 @@ def test_what_is_not_understood_is_named(text: str) -> None:
         Condition(text)
 
 
+def test_an_unknown_name_can_be_found_before_anything_is_asked() -> None:
+    condition = Condition("log_loss < 0.6 or nosuch = 'a'")
+    condition.check([*NAMES, "nosuch"])
+    with pytest.raises(ConfigError, match="'nosuch' is no name here; there are: auc, examples"):
+        condition.check(NAMES)
+
+
 def test_an_unknown_name_lists_those_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"'logloss' is no name here; there are: auc, examples"):
         Condition("logloss < 1").holds(NAMES)

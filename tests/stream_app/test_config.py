@@ -22,6 +22,16 @@ def test_every_setting_has_a_default_that_works():
         ({"http": {"port": 70000}}, "http.port: 70000 is out of range: expected 0 to 65,535"),
         ({"model": {"task": "ranking"}}, "model.task: invalid enum value 'ranking': expected one of bandit, binary"),
         ({"deploy": {"guard_metric": "rmsee"}}, "deploy.guard_metric: invalid enum value 'rmsee': expected one of av"),
+        (
+            {"model": {"task": "regression"}, "deploy": {"guard_metric": "log_loss"}},
+            "deploy.guard_metric: 'log_loss' is no figure of model.task 'regression', so it would guard nothing: "
+            "expected one of average_loss, rmse, mae",
+        ),
+        ({"deploy": {"guard_metric": "rmse"}}, "expected one of average_loss, log_loss, brier"),
+        (
+            {"schema": {"fields": {"a": {"type": "text"}}}},
+            "schema.fields.type: invalid enum value 'text': expected one of boolean, category, number, tokens",
+        ),
         ({"source": {"batch": 0}}, "source.batch: 0 is out of range: expected 1 to 1,024"),
         ({"progressive": {"fading": 1.0}}, "progressive.fading: 1.0 is out of range: expected between 0 and 1"),
         ({"events": {"encoding": "utf-9"}}, "events.encoding: 'utf-9' is no known encoding"),
@@ -45,6 +55,35 @@ def test_the_environment_overrides_the_file_and_is_typed(tmp_path):
     assert settings.http.port == 2000
     assert settings.model.name == "7"
     assert settings.events.columns == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("WEIR_HTPP_PORT", "WEIR_HTPP_PORT: there is no such setting: did you mean WEIR_HTTP_PORT?"),
+        ("WEIR_MODEL_TASKS", "did you mean WEIR_MODEL_TASK?"),
+        ("WEIR_HTTP_TOKEN_FIL", "did you mean WEIR_HTTP_TOKEN_FILE?"),
+        ("WEIR_HTTP_PORT_FILE", "did you mean WEIR_HTTP_PORT?"),
+        ("WEIR_X", "expected WEIR_<SECTION>_<KEY> Correct or unset it"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_refused_and_its_value_not_told(name, said):
+    with pytest.raises(ConfigError, match=re.escape(said)) as raised:
+        config.load(None, {name: "7s3cret"})
+    assert "7s3cret" not in str(raised.value)
+
+
+def test_what_kubernetes_says_of_a_service_named_weir_is_passed_over():
+    told = {
+        "WEIR_SERVICE_HOST": "10.0.0.1",
+        "WEIR_SERVICE_PORT": "8080",
+        "WEIR_SERVICE_PORT_HTTP": "8080",
+        "WEIR_PORT": "tcp://10.0.0.1:8080",
+        "WEIR_PORT_8080_TCP": "tcp://10.0.0.1:8080",
+        "WEIR_PORT_8080_TCP_PROTO": "tcp",
+        "WEIR_FRAUD_PORT_8080_TCP_ADDR": "10.0.0.1",
+    }
+    assert config.load(None, told) == config.of({})
 
 
 def test_the_token_comes_from_the_environment_or_a_file_never_from_the_settings(tmp_path):

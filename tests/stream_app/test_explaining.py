@@ -98,6 +98,17 @@ def test_an_event_is_explained_by_the_newest_checkpoint_or_another_one(tmp_path:
     assert "raw score" in table.out
     assert "▇" in table.out
     assert "more features (--top)" in table.err
+    for event, said in {
+        "event.json": "EVENT: 'event.json' is the name of a file: to read it, write @event.json",
+        "@nofile": "EVENT: '@nofile': the file 'nofile' cannot be read (No such file or directory); expected an event",
+        "nofile": "EVENT: not JSON: unexpected character: line 1 column 1 (char 0); expected an event as events.format",
+        " ": "EVENT: ' ': there is no event in it; expected an event",
+        f"[{ASKED}, {ASKED}]": "EVENT: 2 events in it: expected one",
+    }.items():
+        for command in (("explain",), ("at", "500", "predict")):
+            told = weir(*command, event, "-c", str(service.toml), cwd=tmp_path, code=2).stderr
+            assert told.startswith(f"weir: {said}"), told
+            assert told.count("\n") == 1
     for arguments in ((), (ASKED, "--prediction", "x"), ("--prediction", "x", "--model", "12345678")):
         ran = service.command("explain", *arguments)
         assert (ran.code, "give an EVENT" in ran.err) == (2, True)

@@ -144,6 +144,7 @@ async def test_a_bad_event_is_a_400_that_names_the_field(settings_in, path, body
     ("path", "body", "field"),
     [
         ("/labels", {"id": "a"}, "label"),
+        ("/labels", {"id": "", "label": 1}, "id"),
         ("/labels", {"id": "a", "label": 1, "x": 2}, "x"),
         ("/rollback", {"replay": True}, "id"),
         ("/rollback", {"id": "a", "replay": "yes"}, "replay"),
@@ -159,6 +160,24 @@ async def test_a_bad_body_is_a_400_that_names_the_field(settings_in, path, body,
     async with serving(settings_in()) as (_, client):
         status, answer, _ = await asked(client, "POST", path, body)
         assert (status, answer["error"]["field"]) == (400, field)
+
+
+async def test_a_word_that_is_none_of_those_expected_is_told_with_them(settings_in):
+    async with serving(settings_in()) as (_, client):
+        _, answer, _ = await asked(client, "POST", "/tags/a.b", {"action": "deplo"})
+        said = "action: invalid enum value 'deplo': expected one of add, back, deploy, hold, remove"
+        assert answer["error"] == {"code": "invalid_body", "message": said, "field": "action"}
+
+
+async def test_events_with_an_empty_id_are_no_repeats_and_are_predicted_as_without_one(settings_in):
+    async with serving(settings_in()) as (service, client):
+        await asked(client, "POST", "/events", [EVENT | {"id": ""}] * 3)
+        await learnt(service)
+        assert service.status()["examples"] == 3
+        for path in ("/predict", "/predict?id="):
+            _, answer, _ = await asked(client, "POST", path, EVENT | {"id": ""})
+            assert answer["id"] is None
+        assert (await asked(client, "POST", "/labels", {"id": "", "label": 1}))[0] == 400
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "", "%C2%B2", "100001", "9" * 5000])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stream_app.progressive import Progressive, ProgressiveError, Task
 from stream_app.progressive.progressive import _State
+from stream_app.settings import GUARD_METRICS
 
 TASKS = get_args(Task)
 
@@ -85,6 +86,13 @@ def test_the_counts_alone_are_those_of_the_report(task, rows):
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", GUARD_METRICS)
+def test_the_window_of_a_task_has_what_may_guard_it_and_nothing_else_that_may_guard(task):
+    figures = Progressive(task).report()["window"]
+    known = {metric for metrics in GUARD_METRICS.values() for metric in metrics}
+    assert known & figures.keys() == set(GUARD_METRICS[task])
+
+
 def test_report_before_the_first_label_has_counts_and_no_figures(task):
     columns = stream(task, 10, unlabelled=1.1)
     total = feed(Progressive(task), columns).report()["total"]

@@ -55,6 +55,24 @@ def test_a_listing_is_filtered_by_owner_tag_and_condition(service: Weir) -> None
         assert (ran.code, len(ran.err.splitlines())) == (2, 1), ran
 
 
+def test_a_condition_on_a_figure_of_another_task_does_not_hold(service: Weir, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (tmp_path / "events.jsonl").write_text('{"label": 2.5, "features": {"a": 1}}\n' * 50)
+    (tmp_path / "weir.toml").write_text('[model]\ntask = "regression"\n')
+    ran = run_weir(
+        "train", str(tmp_path / "events.jsonl"), "--out", str(other), "-c", str(tmp_path / "weir.toml"), "--json"
+    )
+    assert ran.code == 0, ran
+    package = str(tmp_path / "model.weir")
+    moved = run_weir("checkpoints", "export", json.loads(ran.out)["checkpoint"], package,
+                     environment={"WEIR_CHECKPOINTS_URL": str(other)})  # fmt: skip
+    assert moved.code == 0, moved
+    before = listed(service, "--where", "log_loss > 0")
+    assert service.command("checkpoints", "import", package).code == 0
+    assert listed(service, "--where", "log_loss > 0") == before
+    assert len(listed(service, "--where", "rmse >= 0")) == 1
+
+
 def test_a_difference_names_settings_data_metrics_and_the_weights_that_moved(service: Weir) -> None:
     newest, _, oldest = ids(service)
     ran = service.command("checkpoints", "diff", oldest, newest, "--json", "--top", "5")
@@ -143,7 +161,15 @@ def test_a_prune_says_what_would_go_and_spares_what_is_named(service: Weir) -> N
     newest, middle, oldest = ids(service)
     assert service.command("deploy", "-t", "x.y", "-m", oldest, environment={"WEIR_HTTP_PORT": "1"}).code == 0
     dry = json.loads(service.command("checkpoints", "prune", "--keep", "1", "--dry-run", "--json").out)
-    assert dry == {"removed": [middle], "dry_run": True}
+    assert (dry["removed"], dry["dry_run"]) == ([middle], True)
+    (row,) = dry["checkpoints"]
+    assert (row["id"], row["owner"], row["position"]) == (middle, "ops", {"0": 1000})
+    assert row["superfluous"] == "older than the newest that stay"
+    assert min(row["size_bytes"], row["created_at"]) > 0
+    table = service.command("checkpoints", "prune", "--keep", "1", "--dry-run")
+    assert " ".join(table.out.splitlines()[0].split()) == "model taken (UTC) owner position bytes why it may go"
+    assert all(cell in table.out for cell in (middle[7:19], "ops", "0:1000", "older than the newest that stay"))
+    assert table.err == "1 of 3 would be removed\n"
     assert ids(service) == [newest, middle, oldest]
     assert service.command("checkpoints", "prune", "--keep", "1").out == f"{middle}\n"
     assert ids(service) == [newest, oldest]

@@ -330,6 +330,9 @@ def test_a_shadow_is_promoted_when_it_is_better_and_every_decision_stands_in_the
         assert "only 2000 labelled events" in promoted("log_loss < primary over 5000", code=1)["why"]
         assert not promoted("log_loss < primary - 10 over 1500", "--yes", code=1)["is_promoted"]
         assert "'accuracy' is no name here" in promoted("accuracy < primary over 1500", code=2)
+        assert "'accuracy' is no name here" in promoted("accuracy < primary over 5000", code=2), (
+            "before there are enough"
+        )
         assert "expected such as" in promoted("log_loss < primary", code=2)
         table = service.command("shadows", "--over", "1500", environment={"WEIR_HTTP_PORT": service.port}).out
         assert "running" in table

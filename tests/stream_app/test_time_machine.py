@@ -290,6 +290,15 @@ def test_a_moment_is_named_by_offset_by_time_or_by_an_answer(tmp_path: Path) -> 
         ]:
             answer = json.loads(command(service, "at", place, "predict", event, "--json").out)
             assert (answer["prediction"], answer["model"]) == (expected["prediction"], expected["model"]), place
+        head = service.head()
+        for base, to, told in (
+            (head, "300", f"--to: live@0:300 lies before --from {head} (live@0:600): nothing would be learnt again"),
+            (head, "600", "is where it stands already"),
+            ("start", "0", "is where it stands already"),
+        ):
+            kept = service.get("/checkpoints").body["checkpoints"]
+            assert told in command(service, "replay", "--from", base, "--to", to, code=2).err
+            assert service.get("/checkpoints").body["checkpoints"] == kept
         assert "partition 0 ends at 900" in command(service, "at", "901", "predict", event, code=2).err
         assert "no partition 3" in command(service, "at", "3:1", "predict", event, code=2).err
         assert "expected an offset" in command(service, "at", "yesterday", "predict", event, code=2).err

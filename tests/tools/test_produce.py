@@ -89,6 +89,28 @@ def test_killed_while_sending_to_a_service_every_event_is_learnt_once_by_its_id(
     assert status["examples"] == len(EVENTS)
 
 
+def test_cut_off_it_says_how_far_it_came_of_which_file_and_how_to_go_on(tmp_path: Path) -> None:
+    service = Weir(tmp_path)
+    files = [file_of(tmp_path, EVENTS[:100]), file_of(tmp_path, EVENTS[100:], "more.jsonl")]
+    with closing(service):
+        for options, how in (
+            ((), r"; --first (\d+) goes on from there; begun with --resume, the same command does so by itself\n"),
+            (("--resume",), r"; the same command goes on from there\n"),
+        ):
+            service.start()
+            command = [WEIR, "produce", *files, "--to", service.url, "--rate", "500", "-c", str(service.toml), *options]
+            begun = sum(service.status()["position"].values())
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+                wait_for(lambda before=begun: sum(service.status()["position"].values()) > before + 300)
+                service.kill()
+                said = process.communicate()[1]
+            assert process.returncode == 2
+            told = re.search(r"; (\d+) events were acknowledged, the last is event (\d+) of (\S+) \(.*\)" + how, said)
+            assert told is not None, said
+            assert (int(told[2]), told[3]) == (int(told[1]) - 100, files[1])
+            assert told[1] in told.groups()[3:] or options
+
+
 async def test_resumed_again_it_sends_what_the_file_has_grown_by(tmp_path: Path) -> None:
     service = Weir(tmp_path)
     file, to = file_of(tmp_path, EVENTS[:70]), f"log:{service.log}"

@@ -95,9 +95,8 @@ def resolve(store: CheckpointStore, prefix: str) -> str:
     if len(found) > 1:
         raise CheckpointError(f"{prefix!r} is ambiguous, give more digits: {_some(found)}")
     if not found:
-        raise CheckpointMissing(
-            f"no checkpoint starts with {prefix!r}, kept are: {_some(ids)}; weir checkpoints list shows them"
-        )
+        hint = "; weir checkpoints list shows them" if ids else ""
+        raise CheckpointMissing(f"no checkpoint starts with {prefix!r}, kept are: {_some(ids)}{hint}")
     return found[0]
 
 

@@ -103,8 +103,8 @@ def _check_variables(environment: Mapping[str, str]) -> None:
     for name in sorted(environment.keys() - set(known)):
         if name.startswith("WEIR_") and not _is_of_kubernetes(name, environment[name]):
             near = get_close_matches(name, known, 1)
-            meant = f"did you mean {near[0]}?" if near else "expected WEIR_<SECTION>_<KEY>"
-            raise ConfigError(f"{name}: there is no such setting: {meant} Correct or unset it")
+            meant = f"did you mean {near[0]}?" if near else "variables are WEIR_<SECTION>_<KEY>;"
+            raise ConfigError(f"{name}: there is no such setting: {meant} correct it, or unset it")
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:

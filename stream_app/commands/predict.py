@@ -45,6 +45,8 @@ def predict(
     Numbers are written as VW's -p writes them, and the tags of VW text behind them; --json has all digits. An event
     that cannot be read gets an empty line (with --json an error), a reason on stderr, and exit code 1 at the end.
     """
+    if file.startswith("@") and not Path(file).exists():
+        raise click.UsageError(f"FILE: {file!r}: there is no such file; here a file is named without @: {file[1:]!r}")
     settings, checkpoint = opened(config, store, model_id)
     format_ = format_of([file], config, format_)
     if format_ is not None:

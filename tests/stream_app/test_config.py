@@ -64,7 +64,7 @@ def test_the_environment_overrides_the_file_and_is_typed(tmp_path):
         ("WEIR_MODEL_TASKS", "did you mean WEIR_MODEL_TASK?"),
         ("WEIR_HTTP_TOKEN_FIL", "did you mean WEIR_HTTP_TOKEN_FILE?"),
         ("WEIR_HTTP_PORT_FILE", "did you mean WEIR_HTTP_PORT?"),
-        ("WEIR_X", "expected WEIR_<SECTION>_<KEY> Correct or unset it"),
+        ("WEIR_X", "variables are WEIR_<SECTION>_<KEY>; correct it, or unset it"),
     ],
 )
 def test_a_variable_that_sets_nothing_is_refused_and_its_value_not_told(name, said):

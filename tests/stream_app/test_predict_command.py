@@ -105,3 +105,8 @@ def test_the_predicted_file_is_never_written_over(tmp_path):
     run = weir("predict", file, "--store", "models", "-p", "lines.vw", cwd=tmp_path, code=2)
     assert "is the same file as" in run.stderr
     assert file.read_bytes() == before
+
+
+def test_a_file_is_named_without_an_at_sign(tmp_path):
+    said = weir("predict", "@some.vw", cwd=tmp_path, code=2).stderr
+    assert "FILE: '@some.vw': there is no such file; here a file is named without @: 'some.vw'" in said

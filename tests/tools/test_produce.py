@@ -99,7 +99,7 @@ def test_cut_off_it_says_how_far_it_came_of_which_file_and_how_to_go_on(tmp_path
         ):
             service.start()
             command = [WEIR, "produce", *files, "--to", service.url, "--rate", "500", "-c", str(service.toml), *options]
-            begun = sum(service.status()["position"].values())
+            begun = sum(service.wait_learnt(0)["position"].values())
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
                 wait_for(lambda before=begun: sum(service.status()["position"].values()) > before + 300)
                 service.kill()

@@ -78,10 +78,12 @@ function plot(id, options, data) {
   return chart;
 }
 
-// Every power of ten, or every second or third one where there are many.
+// Every power of ten, or every second or third one where there are many, or twice and five times it, too, where there are few.
 function powersOfTen(_, splits) {
   const exponents = splits.map((value) => Number(Math.log10(value).toFixed(6)));
-  const step = Math.ceil(exponents.filter(Number.isInteger).length / MOST_LABELS);
+  const found = exponents.filter(Number.isInteger).length;
+  if (found < 2) return splits.map((value, index) => ([1, 2, 5].includes(Number((10 ** (exponents[index] - Math.floor(exponents[index]))).toFixed(3))) ? value : null));
+  const step = Math.ceil(found / MOST_LABELS);
   return splits.map((value, index) => (Number.isInteger(exponents[index] / step) ? value : null));
 }
 
@@ -103,7 +105,7 @@ const shownTimes = (_, first, last) => {
 
 // With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
 export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
-  const axes = [axis({ values: times }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen, grid: { ...rule(), filter: powersOfTen }, ticks: { ...rule(), filter: powersOfTen } } : { values: figures }) })];
+  const axes = [axis({ values: times, space: 64 }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen, grid: { ...rule(), filter: powersOfTen }, ticks: { ...rule(), filter: powersOfTen } } : { values: figures }) })];
   if (second) axes.push(axis({ scale: second, side: 1, size: 62, values: figures, grid: { show: false } }));
   const options = {
     keyed: specs,

@@ -96,7 +96,7 @@ function said(frame) {
   say("fresh-says", `From append to servable: p50 ${seconds(latency.servable.p50)}, p99 ${seconds(latency.servable.p99)}; since the event itself: p50 ${seconds(latency.event_age.p50)}, p99 ${seconds(latency.event_age.p99)}. ${count(status.lag)} records wait.`);
   say("latency-says", `Of the latest: p50 ${seconds(latency.predict.p50)}, p90 ${seconds(latency.predict.p90)}, p99 ${seconds(latency.predict.p99)}.`);
   redraw(byId("stages").tBodies[0], latency, () =>
-    Object.entries(latency).map(([stage, q]) => row(stage, num(seconds(q.p50)), num(seconds(q.p90)), num(seconds(q.p99)))),
+    Object.entries(latency).map(([stage, q]) => row(stage.replaceAll("_", " "), num(seconds(q.p50)), num(seconds(q.p90)), num(seconds(q.p99)))),
   );
   explains(status.unexplained);
   funnel(frame.funnel);

@@ -73,13 +73,15 @@ def superfluous(
     return [summary.id for summary in summaries if summary.id not in spared]
 
 
-def why_superfluous(head: str | None, summaries: Sequence[Summary], model_id: str) -> str:
-    """Why one of `superfluous` may go, for a person."""
-    if any(summary.id == model_id for summary in lineage(head, summaries)):
-        return "older than the newest that stay"
-    if any(summary.id == model_id and summary.manifest is None for summary in summaries):
-        return "damaged, and beside the lineage"
-    return "beside the lineage: no tag, replay or import needs it"
+def why_superfluous(head: str | None, summaries: Sequence[Summary]) -> dict[str, str]:
+    """By id, why a checkpoint is among the `superfluous` where it is, for a person."""
+    beside = {
+        summary.id: "beside the lineage: no tag, replay or import needs it"
+        if summary.manifest is not None
+        else "damaged, and beside the lineage"
+        for summary in summaries
+    }
+    return beside | {summary.id: "older than the newest that stay" for summary in lineage(head, summaries)}
 
 
 def resolve(store: CheckpointStore, prefix: str) -> str:

@@ -186,12 +186,12 @@ def verify(ids: tuple[str, ...], config: str | None, is_json: bool, is_all: bool
 def _say_superfluous(store: Registry, keep: int, is_json: bool) -> None:
     """What would go, and why."""
     head, summaries = store.head(), store.list()
-    removed = superfluous(head, summaries, keep, (), named(store))
+    removed, why = superfluous(head, summaries, keep, (), named(store)), why_superfluous(head, summaries)
     rows = [
         {
             **{name: value for name, value in short(summary).items() if name in _OF_A_PRUNE},
             "owner": summary.manifest.model.owner if summary.manifest is not None else None,
-            "superfluous": why_superfluous(head, summaries, summary.id),
+            "superfluous": why[summary.id],
         }
         for summary in summaries
         if summary.id in removed

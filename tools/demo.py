@@ -17,7 +17,7 @@ from stream_app.serving import Asked
 from stream_app.settings import Settings
 from stream_app.sources.source import SourceError
 from tools import bundled
-from tools.produce import BATCH, LogSink, feed
+from tools.sinks import BATCH, LogSink, feed
 
 DATA_SET = "Shuttle"
 RATE = 5_000.0

@@ -18,7 +18,8 @@ from weir_process import WEIR, Weir, append, closing, records_of, synthetic, wai
 
 from formats.schema import Schema
 from stream_app.settings import ConfigError
-from tools.produce import BATCH_BYTES, Flip, feed
+from tools.produce import Flip
+from tools.sinks import BATCH_BYTES, feed
 
 EVENTS = synthetic(30_000)
 

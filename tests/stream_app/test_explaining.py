@@ -101,7 +101,7 @@ def test_an_event_is_explained_by_the_newest_checkpoint_or_another_one(tmp_path:
     for event, said in {
         "event.json": "EVENT: 'event.json' is the name of a file: to read it, write @event.json",
         "@nofile": "EVENT: '@nofile': the file 'nofile' cannot be read (No such file or directory); expected an event",
-        "what?": "EVENT: not JSON: unexpected character: line 1 column 1 (char 0); expected an event as events.format",
+        "what?": "EVENT: not JSON: unexpected character",
         " ": "EVENT: ' ': there is no event in it; expected an event",
         f"[{ASKED}, {ASKED}]": "EVENT: 2 events in it: expected one",
     }.items():

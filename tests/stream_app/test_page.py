@@ -182,6 +182,14 @@ def test_what_cannot_be_read_is_said_where_it_was_typed(watched: Watched) -> Non
     watched.page.locator("#try-event").fill('{"features": {"n": [1]}}')
     watched.page.locator("#try button[type=submit]").click()
     expect(watched.page.locator("#try-answer")).to_contain_text("n: expected a list of text")
+    expect(watched.page.locator("#try-fields")).not_to_be_visible()
+    watched.page.locator("#try-event").fill(json.dumps({"features": EVENT}))
+    watched.page.locator("#try button[type=submit]").click()
+    for typed, said in (("8", "with what you changed"), ("[1]", "n: expected a list of text")):
+        watched.page.get_by_label("n, another value", exact=True).fill(typed)
+        watched.page.get_by_label("n, another value", exact=True).press("Enter")
+        expect(watched.page.locator("#try-answer")).to_contain_text(said)
+    assert {row[4] for row in watched.rows("#try-fields")} == {""}, "there is no answer to what was changed"
     watched.wrong.clear()  # Chromium itself notes every answer of 400
 
 

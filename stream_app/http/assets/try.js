@@ -61,16 +61,16 @@ function pretty(text) {
   }
 }
 
-// The answer; null where it was refused, which is said, or another one was asked for meanwhile.
+// The answer; null where there is none, which is said, and undefined where another one was asked for meanwhile.
 async function answered(text) {
   const number = ++asked;
   try {
     const answer = await predict(text.replace(/^[\r\n]+|[\r\n]+$/g, ""), !unexplained);
     if (answer.model === undefined) throw new Refused(400, { message: "One event at a time, please." });
-    return number === asked ? answer : null;
+    return number === asked ? answer : undefined;
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    if (number === asked) say("try-answer", error.message);
+    if (number !== asked) return undefined;
+    say("try-answer", error instanceof Refused ? error.message : "The service does not answer.");
     return null;
   }
 }
@@ -127,13 +127,24 @@ async function whatIf(index, typed) {
     text = changes.size ? original.written(changes) : original.text;
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
+    asked++;
     say("try-answer", error.message);
+    unchanged();
     return;
   }
   event.value = text;
   byId("try-back").disabled = !changes.size;
   const answer = changes.size ? await answered(text) : (asked++, original.answer);
   if (answer) tell(answer);
+  else if (answer === null) unchanged();
+}
+
+// There is nothing to show beside what was.
+function unchanged() {
+  for (const row of original.rows) {
+    say(row.now, "");
+    weigh(row.bars[1], null, 1);
+  }
 }
 
 const told = (value) => (Array.isArray(value) ? `[${value.map(told).join(", ")}]` : number(value));

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from weir_process import Weir
 
@@ -65,6 +66,19 @@ class Watched:
     def rows(self, table: str) -> list[list[str]]:
         """The cells of a table's body."""
         return [row.inner_text().split("\t") for row in self.page.locator(f"{table} tbody tr").all()]
+
+    def check_accessible(self) -> None:
+        """Raises where axe finds anything. The shadows at the edges of boxes are taken away meanwhile, as axe does not
+        look at the contrast of what stands on a gradient.
+        """
+        self.page.evaluate(
+            "const plain = new CSSStyleSheet();"
+            " plain.replaceSync('.scroll, pre { background: var(--under) !important }');"
+            "document.adoptedStyleSheets = [plain]"
+        )
+        results = Axe().run(self.page)
+        self.page.evaluate("document.adoptedStyleSheets = []")
+        assert results.violations_count == 0, results.generate_report()
 
     def close(self) -> None:
         """Raises where anything went wrong in the tab, or anybody else was asked."""

@@ -103,6 +103,9 @@ const shownTimes = (_, first, last) => {
   return first < last ? [Math.max(first, last - span), last] : [first - 1, last + 1];
 };
 
+// Half a date, where no axis is to the left or right of the plot: the first or last one would be cut.
+const roomForDates = (_, side, hasAxis) => (hasAxis[side] ? 0 : 44);
+
 // With `isLog` equal ratios are equally far apart: microseconds and hours are both seen.
 export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
   const axes = [axis({ values: times, space: 64 }), axis({ size: 62, ...(isLog ? { values: ages, filter: powersOfTen, grid: { ...rule(), filter: powersOfTen }, ticks: { ...rule(), filter: powersOfTen } } : { values: figures }) })];
@@ -112,6 +115,7 @@ export function overTime(id, specs, { second, hooks, isLog, range } = {}) {
     figure: (value, { scale }) => (isLog && !scale ? seconds(value) : number(value)),
     series: [{}, ...lines(specs).map((line) => ({ ...line, spanGaps: false }))],
     axes,
+    padding: [null, roomForDates, null, roomForDates],
     scales: { x: { time: true, range: shownTimes }, y: isLog ? { distr: 3 } : { range } },
     cursor: { sync: { key: "time" }, drag: { x: true, y: false } },
     hooks: { ...hooks, setSelect: [(chart) => zoom(chart, chart.isZoomed || chart.select.width > 0)] },

@@ -218,7 +218,7 @@ async def test_checkpoints_that_come_faster_than_that_are_not_looked_at(tmp_path
 
 
 async def test_a_watch_that_is_closed_gives_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tree = settings_of(QUADRATIC)
+    tree = settings_of(QUADRATIC, importance={"every_s": 1e-9})
     checkpoint = checkpoint_of(tree, synthetic(9000))
     store = open_store(str(tmp_path))
     store.save(checkpoint, Note.now("test", "0"), None)
@@ -232,7 +232,7 @@ async def test_a_watch_that_is_closed_gives_up_at_once(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(watch, "_rest", resting)
     watch.offer(checkpoint.id)
-    await asyncio.to_thread(has_begun.wait)
+    assert await asyncio.to_thread(has_begun.wait, 240)
     may_go_on.set()
     await watch.close()
     assert watch.latest is None

@@ -38,6 +38,9 @@ def shadows(config: str | None, is_json: bool, over: int | None) -> None:
     out.print(_table(("primary", "state", "requests", "dropped", "disagree", "p99 ms", "lag"), found, _told))
     heads = ("examples", "unpaired", "loss", "primary's", "behind (95 %)")
     out.print(_table(heads, found, lambda one: _losses(one, over)))
+    for one in found:
+        if one.status is not None and one.status.anew is not None:
+            click.echo(f"{one.name} {one.status.anew}")
 
 
 @click.command(epilog="Example: weir promote -t fraud.production --if 'log_loss < primary - 0.005 over 5000' --yes")

@@ -27,9 +27,14 @@ class Asker(threading.Thread):
             try:
                 answer = self._service.post(self._path, self._body)
             except (OSError, HTTPException, json.JSONDecodeError) as error:
-                self.failed.append(error)
+                self._fail(error)
                 continue
             if answer.status == 200:
                 self.answers.append(answer.body)
             else:
-                self.failed.append(answer)
+                self._fail(answer)
+
+    def _fail(self, what: object) -> None:
+        """Keep it, unless there are plenty: who asks at once again fills the memory where nobody answers."""
+        if len(self.failed) < 1_000:
+            self.failed.append(what)

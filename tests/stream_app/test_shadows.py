@@ -246,6 +246,8 @@ async def test_a_shadow_whose_next_records_retention_has_removed_begins_anew_and
         assert f"retention removed 0:1000-{begin - 1} before it learnt them" in status["anew"]
         assert any(status["anew"] in warning for warning in service.get("/health/ready").body["warnings"])
         assert f"shadow slow: {status['anew']}" in service.stderr.read_text()
+        told = service.command("shadows", environment={"WEIR_HTTP_PORT": service.port}).out
+        assert f"slow {status['anew']}" in told
         learnt(service, 500, end)
         (figures,) = compared(service, slow=500).values()
         window = service.get("/progress").body["report"]["window"]["log_loss"]

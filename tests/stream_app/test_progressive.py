@@ -85,7 +85,6 @@ def test_the_counts_alone_are_those_of_the_report(task, rows):
     assert progressive.counts()["examples"] == rows
 
 
-@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("task", GUARD_METRICS)
 def test_the_window_of_a_task_has_what_may_guard_it_and_nothing_else_that_may_guard(task):
     figures = Progressive(task).report()["window"]
@@ -93,6 +92,7 @@ def test_the_window_of_a_task_has_what_may_guard_it_and_nothing_else_that_may_gu
     assert known & figures.keys() == set(GUARD_METRICS[task])
 
 
+@pytest.mark.parametrize("task", TASKS)
 def test_report_before_the_first_label_has_counts_and_no_figures(task):
     columns = stream(task, 10, unlabelled=1.1)
     total = feed(Progressive(task), columns).report()["total"]

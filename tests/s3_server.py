@@ -29,7 +29,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The server; credentials are in the environment, as users have them."""
     os.environ.update(ENVIRONMENT)
     said = tmp_path_factory.mktemp("s3") / "stderr"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    command = [sys.executable, str(Path(__file__).with_name("s3_process.py"))]
     with said.open("wb") as log, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) as server:
         try:
             yield _started(said, server)

@@ -89,7 +89,8 @@ class Alerting:
 
     def told(self) -> list[Firing]:
         """What is wrong, rule by rule."""
-        return [self._firing(rule, self._alerts[rule.name]) for rule in RULES if rule.name in self.firing]
+        firing = self.firing
+        return [self._firing(rule, self._alerts[rule.name]) for rule in RULES if rule.name in firing]
 
     @property
     def problem(self) -> str | None:

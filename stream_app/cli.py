@@ -79,20 +79,10 @@ def main() -> None:
 
 def _foreseen() -> tuple[type[Exception], ...]:
     """What is said in a line; anything else is a defect, and shows where. Imported once there is an error to tell."""
-    from checkpoints.errors import CheckpointError
-    from formats.example import FormatError
-    from formats.schema import SchemaError
-    from learners.learner import LearnerError
+    from stream_app.foreseen import FORESEEN
     from stream_app.http.client import ClientError
-    from stream_app.refusal import ServiceError
-    from stream_app.settings import ConfigError
-    from stream_app.sources.source import SourceError
-    from stream_app.trainer import TrainerError
 
-    return (
-        CheckpointError, ClientError, ConfigError, FormatError, LearnerError, SchemaError, ServiceError, SourceError,
-        TrainerError, OSError,
-    )  # fmt: skip
+    return (*FORESEEN, ClientError)
 
 
 def _of_vw(error: click.ClickException, message: str) -> str:

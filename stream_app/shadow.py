@@ -19,20 +19,18 @@ import msgspec
 import numpy as np
 
 from checkpoints.durable import make_folder, remove_all
-from checkpoints.errors import CheckpointError
 from formats.example import FormatError
-from formats.schema import SchemaError
 from learners.learner import Answer, Learner, LearnerError
 from stream_app import wiring
 from stream_app.comparison import Comparison
+from stream_app.foreseen import FORESEEN
 from stream_app.keeping import Keeper
 from stream_app.local_db import LocalDb
 from stream_app.money import money_of
 from stream_app.progressive.confidence import LOSS_NAMES
 from stream_app.recent import Recent
-from stream_app.refusal import ServiceError
 from stream_app.serving import decoded
-from stream_app.settings import ConfigError, Settings
+from stream_app.settings import Settings
 from stream_app.shadow_frames import (
     KEPT,
     MOST_BYTES,
@@ -48,16 +46,9 @@ from stream_app.shadow_frames import (
     to_shadow,
 )
 from stream_app.shadow_lanes import BATCH, SAVED, ShadowLanes
-from stream_app.sources.source import Records, SourceError
-from stream_app.trainer import TrainerError
+from stream_app.sources.source import Records
 
 TOLD_S = 0.5
-
-FORESEEN = (
-    CheckpointError, ConfigError, FormatError, LearnerError, OSError, SchemaError, ServiceError, SourceError,
-    TrainerError,
-)  # fmt: skip
-"""What ends a shadow in one line. Whatever else does is a defect, of ours or of a learner: told with its traceback."""
 
 log = logging.getLogger(__name__)
 

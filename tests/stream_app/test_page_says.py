@@ -82,9 +82,7 @@ def test_the_figures_of_a_service_that_is_gone_are_grey_and_say_of_when_they_are
 ) -> None:
     service = Weir(tmp_path)
     with closing(service):
-        service.start().post("/events", b"\n".join(synthetic(300)))
-        service.wait_learnt(300)
-        service.checkpoint()
+        service.start().learn(synthetic(300))
         watched = Watched(browser, service, width, color_scheme=theme)
         page = watched.page
         figure = page.locator("#tiles dd").first
@@ -171,9 +169,7 @@ def test_what_is_wider_than_its_box_shows_a_shadow_and_is_scrolled_by_keyboard(
 ) -> None:
     service = Weir(tmp_path)
     with closing(service):
-        service.start().post("/events", b"\n".join(synthetic(300)))
-        service.wait_learnt(300)
-        service.checkpoint()
+        service.start().learn(synthetic(300))
         watched = Watched(browser, service, 390)
         page = watched.page
         for details in page.locator("main details").all():
@@ -196,9 +192,7 @@ def test_what_is_wider_than_its_box_shows_a_shadow_and_is_scrolled_by_keyboard(
 def test_labels_at_the_axes_fit_however_old_events_are(browser: Browser, tmp_path: Path) -> None:
     service = Weir(tmp_path)
     with closing(service):
-        service.start().post("/events", b"\n".join(synthetic(300)))  # of 2023
-        service.wait_learnt(300)
-        service.checkpoint()
+        service.start().learn(synthetic(300))  # of 2023
         watched = Watched(browser, service, 390)
         watched.page.add_init_script(TEXTS)
         watched.page.reload()

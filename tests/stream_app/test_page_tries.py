@@ -186,9 +186,7 @@ def test_fields_are_named_as_the_schema_makes_features_of_them(browser: Browser,
 def test_contributions_go_left_and_right_of_one_zero_line_by_one_scale(browser: Browser, tmp_path: Path) -> None:
     service = Weir(tmp_path)
     with closing(service):
-        service.start().post("/events", b"\n".join(synthetic(300)))
-        service.wait_learnt(300)
-        service.checkpoint()
+        service.start().learn(synthetic(300))
         watched = Watched(browser, service, 390)
         watched.page.locator("#try-last").click()
         watched.page.locator("#try-fields tbody tr").first.wait_for()

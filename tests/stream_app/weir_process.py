@@ -158,6 +158,12 @@ class Weir:
         """Wait until so many examples are learnt."""
         wait_for(lambda: self.status()["examples"], lambda examples: examples >= least)
 
+    def learn(self, events: Sequence[bytes]) -> None:
+        """Have a service that has learnt nothing yet learn these, and take a checkpoint."""
+        self.post("/events", b"\n".join(events))
+        self.wait_learnt(len(events))
+        self.checkpoint()
+
     def checkpoint(self) -> str:
         """Take a checkpoint over HTTP; returns its id."""
         answer = self.post("/checkpoints")

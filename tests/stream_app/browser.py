@@ -53,11 +53,23 @@ class Watched:
         self.page.on("requestfailed", lambda request: self.wrong.append(f"{request.url}: {request.failure}"))
         self.page.on("request", lambda request: self.asked.add(request.url.partition("://")[2].partition("/")[0]))
         self.page.goto(service.url)
-        self.page.locator("#checkpoints tbody tr").first.wait_for()
+        self._wait_for_figures()
+
+    def reload(self) -> None:
+        """The page begins anew, and shows its figures again. What it was asking for as it was left is no fault."""
+        wrong = list(self.wrong)
+        self.page.reload(wait_until="commit")
+        self.wrong = wrong
+        self._wait_for_figures()
 
     def text(self, selector: str) -> str:
         """What a person reads there."""
         return self.page.locator(selector).first.inner_text()
+
+    def texts(self, selector: str) -> list[str]:
+        """What a person reads in each, at one moment."""
+        found: list[str] = self.page.locator(selector).evaluate_all("all => all.map((one) => one.innerText)")
+        return found
 
     def tile(self, label: str) -> str:
         """The figure under a label, at the top of the page."""
@@ -65,7 +77,7 @@ class Watched:
 
     def rows(self, table: str) -> list[list[str]]:
         """The cells of a table's body."""
-        return [row.inner_text().split("\t") for row in self.page.locator(f"{table} tbody tr").all()]
+        return [row.split("\t") for row in self.texts(f"{table} tbody tr")]
 
     def check_accessible(self) -> None:
         """Raises where axe finds anything. The shadows at the edges of boxes are taken away meanwhile, as axe does not
@@ -81,10 +93,17 @@ class Watched:
         assert results.violations_count == 0, results.generate_report()
 
     def close(self) -> None:
-        """Raises where anything went wrong in the tab, or anybody else was asked."""
+        """Raises where anything went wrong in the tab until then, or anybody else was asked."""
+        self.page.evaluate("1")  # what was noted until now is told before the answer
+        wrong = list(self.wrong)
         self._context.close()
-        assert self.wrong == []
+        assert wrong == []
         assert len(self.asked) == 1, self.asked
+
+    def _wait_for_figures(self) -> None:
+        # What is hidden while the page waits for its first figures has no text.
+        self.page.locator("main:not(.waiting)").wait_for()
+        self.page.locator("#checkpoints tbody tr").first.wait_for()
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -66,7 +66,7 @@ def watched(browser: Browser, service: Weir) -> Iterator[Watched]:
 def test_each_tile_shows_the_figure_of_the_status(watched: Watched, service: Weir) -> None:
     status = service.status()
     assert watched.text("h1") == "flights"
-    assert watched.text("#state") == "learning, up to date"
+    expect(watched.page.locator("#state")).to_have_text("learning, up to date")
     assert f"binary · learner · {status['model']}" == watched.text("#what")
     figures = {
         "Events learnt": f"{status['examples']:,}",
@@ -77,11 +77,11 @@ def test_each_tile_shows_the_figure_of_the_status(watched: Watched, service: Wei
         "Dead letters": "1",
         "Checkpoint": status["checkpoint"][7:15],
     }
-    assert {label: watched.tile(label).split("\n")[0] for label in figures} == figures
+    wait_for(lambda: {label: watched.tile(label).split("\n")[0] for label in figures}, figures.__eq__)
 
 
 def test_the_funnel_counts_what_became_of_predictions(watched: Watched) -> None:
-    found = dict(line.split("\t") if "\t" in line else line.rsplit("\n", 1) for line in lines(watched, "#funnel li"))
+    found = dict(line.split("\t") if "\t" in line else line.rsplit("\n", 1) for line in watched.texts("#funnel li"))
     assert found == {
         "predicted": "40",
         "waiting for a label": "10",
@@ -99,7 +99,7 @@ def test_the_confusion_and_the_guesses_are_those_of_the_report(watched: Watched,
     cells = {(cell["actual"], cell["predicted"]): f"{cell['count']:,}" for cell in total["confusion"]}
     kinds = ("negative", "positive")
     expected = [[f"actual {actual}", *[cells[actual, predicted] for predicted in kinds]] for actual in kinds]
-    wait_for(lambda: watched.rows("#confusion") == expected)  # it is drawn anew every five seconds
+    wait_for(lambda: watched.rows("#confusion"), expected.__eq__)  # it is drawn anew every five seconds
     assert ["model", "log loss", f"{total['log_loss']:.4f}"] in [row[:3] for row in watched.rows("#baselines")]
     majority = total["baselines"]["majority"]["accuracy"]
     assert ["majority", "accuracy", f"{majority:.4f}"] in [row[:3] for row in watched.rows("#baselines")]
@@ -135,7 +135,7 @@ def test_checkpoints_stand_on_the_time_axis_and_in_the_table(watched: Watched, s
     shown = [row[0].split(" ")[0] for row in watched.rows("#checkpoints")]
     assert shown == [one["id"][7:19] for one in listed]
     marks = watched.page.locator("#timeline button")
-    assert len(listed) < marks.count() <= 2 * len(listed)
+    wait_for(marks.count, lambda count: len(listed) < count <= 2 * len(listed))
     deployed = watched.page.locator("#timeline button.tag")
     assert "deploy flights.production" in str(deployed.first.get_attribute("aria-label"))
     deployed.first.click()
@@ -160,7 +160,7 @@ def test_an_event_is_tried_and_a_value_changed(watched: Watched, service: Weir) 
     watched.page.locator("#try-fields tbody tr").first.wait_for()
     event = json.loads(watched.page.locator("#try-event").input_value())
     said = service.post("/predict?explain=1&keep=0", event).body
-    assert watched.text("#try-answer") == f"{said['prediction']:.4g} by {said['model']}"
+    expect(watched.page.locator("#try-answer")).to_have_text(f"{said['prediction']:.4g} by {said['model']}")
     rows = {row[0]: float(row[3]) for row in watched.rows("#try-fields")}
     assert rows["f^carrier"] == pytest.approx(
         sum(one["contribution"] for one in said["fields"] if one["field"] == "f^carrier"), abs=1e-4
@@ -262,9 +262,9 @@ def test_a_rollback_says_what_will_happen_asks_for_the_token_and_happens(
         page = watched.page
         page.locator(f"#checkpoints button[data-id='{good}']").first.click()
         page.locator("#checkpoint-rollback").click()
-        assert f"that of checkpoint {good[7:19]}: 1,000 examples" in watched.text("#rollback-what")
-        assert "500 records stay in the log" in watched.text("#rollback-skip")
-        assert "500 records from 0:1000 on" in watched.text("#rollback-replay")
+        expect(page.locator("#rollback-what")).to_contain_text(f"that of checkpoint {good[7:19]}: 1,000 examples")
+        expect(page.locator("#rollback-skip")).to_contain_text("500 records stay in the log")
+        expect(page.locator("#rollback-replay")).to_contain_text("500 records from 0:1000 on")
         page.locator("#rollback-why").fill("too late")
         page.locator("#rollback-do").click()
         expect(page.locator("#token")).to_be_visible()
@@ -319,7 +319,3 @@ def trusted(service: Weir, path: str, body: bytes) -> int:
     request = Request(f"{service.url}{path}", body, {"Authorization": f"Bearer {TOKEN}"}, method="POST")
     with urlopen(request) as answer:
         return int(answer.status)
-
-
-def lines(watched: Watched, selector: str) -> list[str]:
-    return [one.inner_text() for one in watched.page.locator(selector).all()]

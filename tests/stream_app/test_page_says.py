@@ -48,12 +48,12 @@ def test_the_confusion_has_the_names_of_the_schema(browser: Browser, tmp_path: P
         page = watched.page
         page.locator("#confusion tbody tr").first.wait_for()
         cells = service.get("/progress").body["report"]["total"]["confusion"]
-        heads = [head.inner_text() for head in page.locator("#confusion thead th").all()]
-        assert heads == ["predicted punctual or early", "predicted late"]
-        assert [row[0] for row in watched.rows("#confusion")] == ["actual punctual or early", "actual late"]
+        assert watched.texts("#confusion thead th") == ["predicted punctual or early", "predicted late"]
         counts = {(cell["actual"], cell["predicted"]): str(int(cell["count"])) for cell in cells}
         kinds = ("negative", "positive")
-        assert [row[1:] for row in watched.rows("#confusion")] == [[counts[a, p] for p in kinds] for a in kinds]
+        names = ("punctual or early", "late")
+        expected = [[f"actual {name}", *(counts[a, p] for p in kinds)] for name, a in zip(names, kinds, strict=True)]
+        wait_for(lambda: watched.rows("#confusion"), expected.__eq__)
         expect(page.locator("#confusion-says")).to_contain_text("late is predicted from a probability of 0.5 on")
         expect(page.locator("#scores-says")).to_contain_text(" late.")
         watched.close()
@@ -71,7 +71,7 @@ def test_classes_have_the_names_of_the_schema(browser: Browser, tmp_path: Path) 
         service.checkpoint()
         watched = Watched(browser, service)
         watched.page.locator("#confusion tbody tr").first.wait_for()
-        assert {row[0] for row in watched.rows("#confusion")} == {f"actual {name}" for name in names}
+        wait_for(lambda: {row[0] for row in watched.rows("#confusion")}, {f"actual {name}" for name in names}.__eq__)
         watched.close()
         assert service.stop() == 0
 
@@ -195,12 +195,14 @@ def test_labels_at_the_axes_fit_however_old_events_are(browser: Browser, tmp_pat
         service.start().learn(synthetic(300))  # of 2023
         watched = Watched(browser, service, 390)
         watched.page.add_init_script(TEXTS)
-        watched.page.reload()
+        watched.reload()
         years = "window.told.some(([chart, text]) => chart === 'fresh' && text.endsWith(' y'))"
         wait_for(lambda: watched.page.evaluate(years))
         told = watched.page.evaluate("window.told")
         assert [one for one in told if one[2] < 0 or one[3] > one[4]] == []
-        assert re.match(r"[\d.]+ (y|d)", watched.text("#fresh-says").partition("since the event itself: p50 ")[2])
+        expect(watched.page.locator("#fresh-says")).to_contain_text(
+            re.compile(r"since the event itself: p50 [\d.]+ (y|d)")
+        )
         watched.page.locator("section:has(#fresh)").screenshot(path=PICTURES / "fresh-390.png")
         watched.close()
         assert service.stop() == 0

@@ -42,7 +42,8 @@ def browser() -> Iterator[Browser]:
 
 def marks(watched: Watched) -> list[float]:
     """Where checkpoints are marked on the time axis of the loss, in pixels."""
-    return [float(mark.evaluate("mark => mark.style.left").removesuffix("px")) for mark in pins(watched).all()]
+    found: list[float] = pins(watched).evaluate_all("all => all.map((mark) => parseFloat(mark.style.left))")
+    return found
 
 
 def pins(watched: Watched) -> Locator:
@@ -59,7 +60,7 @@ def test_charts_go_back_as_far_as_they_are_told_to(browser: Browser, service: We
     show.select_option("5 minutes")
     expect(pins(watched)).to_have_count(3)
     wait_for(lambda: (now := marks(watched))[-1] - now[-2] > 5)
-    watched.page.reload()
+    watched.reload()
     expect(show).to_have_value("300")
     expect(pins(watched)).to_have_count(3)
     wait_for(lambda: (now := marks(watched))[-1] - now[-2] > 5)

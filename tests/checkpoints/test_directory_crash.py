@@ -123,9 +123,10 @@ def test_a_writer_waits_for_the_one_before_it(tmp_path: Path) -> None:
     os.waitid(os.P_PID, writer.pid, os.WSTOPPED)
     with ThreadPoolExecutor(1) as pool:
         second = sample(2, sample(1).id).id
-        waiting = pool.submit(DirectoryStore(tmp_path / "store").save, sample(3, second), noted(), second)
+        patient = DirectoryStore(tmp_path / "store", wait_s=600.0)
+        waiting = pool.submit(patient.save, sample(3, second), noted(), second)
         writer.send_signal(signal.SIGCONT)
-        assert waiting.result(timeout=240) == DirectoryStore(tmp_path / "store").head()
+        assert waiting.result() == DirectoryStore(tmp_path / "store").head()
     writer.communicate()
 
 
@@ -147,7 +148,7 @@ finally:
     os.waitpid(child, 0)
 """
     command = [sys.executable, "-c", script, str(tmp_path / "LOCK")]
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, timeout=240)
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
 
 
 def test_a_reader_that_loses_its_package_to_prune_is_told_that_it_is_missing(

@@ -62,15 +62,16 @@ async def test_readers_see_only_what_a_crash_cannot_take(tmp_path: Path) -> None
     await reading
 
 
-def start_child(directory: Path, first_call: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, str(CHILD), str(directory), str(first_call)]
+def start_child(directory: Path, first_call: int, ends_after: int = 0) -> "subprocess.Popen[str]":
+    """One that kills itself after so many acknowledgements; with 0 it goes on until it is killed."""
+    command = [sys.executable, str(CHILD), str(directory), str(first_call), str(ends_after)]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)})
     assert child.stdout is not None
     assert child.stdout.readline() == "open\n"
     return child
 
 
-def read_acknowledged(child: "subprocess.Popen[str]", kill_after: int) -> Iterator[Acknowledged]:
+def read_acknowledged(child: "subprocess.Popen[str]", kill_after: int | None = None) -> Iterator[Acknowledged]:
     assert child.stdout is not None
     for number, line in enumerate(child.stdout):
         if number == kill_after:

@@ -1,5 +1,6 @@
 """`weir worker` against a real broker: the label join across machines, killed, moved, misused."""
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -256,16 +257,16 @@ async def test_envelopes_strays_and_records_without_keys_are_joined_as_others_ar
 
 async def test_what_expires_is_late_or_makes_no_sense_is_a_dead_letter(kafka: str, tmp_path: Path) -> None:
     topics = Topics(kafka, partitions=1)
-    known, orphan, *others = synthetic(1000)
+    known, orphan = synthetic(2)
     service = Worker(tmp_path, **topics.settings(wait_s=5.0)).start()
     with closing(service):
         service.wait_joining()
         await topics.append("predictions", [unlabelled(known), (b"bad", b"{")])
         await topics.append("labels", [label_of(orphan), label_of(known, "maybe"), (None, b"no label")])
         service.wait_joined(impossible_labels=1, undecodable=2)
-        left = iter(others)
+        others = itertools.count(2)
         while service.joined()["expired_predictions"] + service.joined()["expired_labels"] < 2:
-            await topics.append("predictions", [unlabelled(next(left))])
+            await topics.append("predictions", [unlabelled(synthetic(1, first=next(others))[0])])
         await topics.append("labels", [label_of(known)])
         wait_for(lambda: service.joined()["late_labels"] == 1)
         assert service.joined()["joined"] == 0

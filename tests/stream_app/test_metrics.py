@@ -34,8 +34,8 @@ def samples(text):
 def text(tmp_path_factory):
     """A scrape of a service that has done everything once."""
     other = {"args": "--loss_function logistic --link logistic -l 0.1", "begin": "start"}
-    learners = {"shadows": {"learners": {"other": other}}}
-    service = Weir(tmp_path_factory.mktemp("metrics"), progressive={"window": 100}, **learners)
+    shadows = {"patience_s": 600.0, "learners": {"other": other}}
+    service = Weir(tmp_path_factory.mktemp("metrics"), progressive={"window": 100}, shadows=shadows)
     with closing(service):
         service.start().post("/events", b"\n".join([*synthetic(300), *synthetic(2)]))
         service.wait_learnt(302)
@@ -47,8 +47,7 @@ def text(tmp_path_factory):
         assert service.post("/labels", {"id": "e900", "label": 1}).status == 202
         assert service.post("/labels", {"id": "never", "label": 1}).status == 404
         service.wait_learnt(303)
-        wait_for(lambda: "weir_shadow_up{" in (found := scraped(service)) and "weir_shadow_loss{" in found)
-        yield scraped(service)
+        yield wait_for(lambda: scraped(service), lambda found: "weir_shadow_loss{" in found, lambda found: "weir_shadow_up{" in found)
 
 
 def test_prometheus_finds_nothing_to_mend(text):

@@ -107,7 +107,7 @@ async def test_answers_at_a_hundred_past_positions_are_derived_again_bit_for_bit
                 service.kill()
                 service.start()
             elif turn == 1:
-                listed = service.get("/checkpoints").body["checkpoints"]
+                listed = wait_for(lambda: service.get("/checkpoints").body["checkpoints"])
                 service.rollback(listed[len(listed) // 2]["id"], "--replay")
         is_enough.set()
         poster.join()

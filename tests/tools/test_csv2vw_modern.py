@@ -43,7 +43,11 @@ NAME = TEXT.filter(lambda name: "|" not in name and not name.startswith("_"))
 @given(
     names=st.lists(NAME, min_size=2, max_size=4, unique=True), seed=st.randoms(use_true_random=False), data=st.data()
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_what_is_read_back_are_exactly_the_features_meant(
     tmp_path: Path, names: list[str], seed: random.Random, data: st.DataObject
 ) -> None:

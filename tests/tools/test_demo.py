@@ -69,8 +69,11 @@ def test_killed_in_the_middle_it_goes_on_and_learns_each_event_once(demo: Callab
     assert shown.process.wait() == 0
     shown = demo()
     shown.wait("everything is learnt")
-    status = wait_for(lambda: (now := shown.status())["tags"] and now)
-    assert status["tags"] == {"shuttle.production": status["checkpoint"]}
+    status = wait_for(
+        shown.status,
+        lambda now: now["tags"] == {"shuttle.production": now["checkpoint"]},
+        lambda now: (now["tags"], now["checkpoint"]),
+    )
     assert (status["examples"], status["predictions"]) == (EVENTS, 0)
     shown.process.send_signal(signal.SIGTERM)
     assert shown.process.wait() == 0

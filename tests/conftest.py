@@ -21,9 +21,7 @@ from stream_app import config
 from stream_app.settings import Settings
 
 # Where processes share a core, time says nothing about a single example, nor about how it was drawn.
-hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
 SHARED = Path(__file__).parents[1].parent / "shared"

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -149,18 +151,28 @@ def test_a_row_from_a_pipe_comes_out_before_the_next_goes_in() -> None:
             assert process.stdout.readline() == f"{number} | a:0\n".encode()
 
 
+def seen(monitor: int) -> bytes:
+    """All that is shown until the terminal is closed."""
+    pieces: list[bytes] = []
+    with os.fdopen(monitor, "rb", 0) as screen, suppress(OSError):
+        while piece := screen.read(65536):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
 def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tools.csv2vw_parts.reading_progress.SHOWN_FROM_BYTES", 0)
     monkeypatch.setenv("TERM", "xterm")
     path, output = tmp_path / "in.csv", tmp_path / "out"
     path.write_text("y,a\n" + "1,2\n" * 50_000)
     monitor, terminal = pty.openpty()
-    with os.fdopen(monitor, "rb", 0) as shown, os.fdopen(terminal, "w") as stderr, output.open("w") as stdout:
-        monkeypatch.setattr("sys.stderr", stderr)
-        monkeypatch.setattr("sys.stdout", stdout)
-        assert main(["--label", "y", str(path)]) == 0
-        stderr.flush()
-        assert b"kB" in shown.read(65536)
+    with ThreadPoolExecutor(1) as looking:
+        shown = looking.submit(seen, monitor)  # a terminal takes no more where nobody looks
+        with os.fdopen(terminal, "w") as stderr, output.open("w") as stdout:
+            monkeypatch.setattr("sys.stderr", stderr)
+            monkeypatch.setattr("sys.stdout", stdout)
+            assert main(["--label", "y", str(path)]) == 0
+        assert b"kB" in shown.result()
     assert output.read_text() == "1 | a:2\n" * 50_000
 
 

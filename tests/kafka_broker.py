@@ -28,6 +28,9 @@ QUICK = {
 """A broker that was killed comes back sooner: it need not outwait the session of the one that it was. Nor need those
 that outlive a member of their group."""
 
+PATIENT = KafkaOptions(timeout_s=600.0)
+"""On a loaded machine a broker answers late, and what is sent again after that may be there twice."""
+
 PASSWORD = "kept apart"
 
 
@@ -150,11 +153,12 @@ def new_place(servers: str) -> str:
 
 
 def new_source(servers: str, partitions: int = 1, **options: object) -> KafkaSource:
-    """A source on a new topic; where a loaded machine takes longer than its timeout_s, it is opened again."""
+    """A source on a new topic, patient as such; where opening takes longer than its timeout_s, it is opened again."""
     place = new_place(servers)
     while True:
         try:
-            return KafkaSource(place, partitions=partitions, options=KafkaOptions(**options))
+            patient = {"timeout_s": PATIENT.timeout_s, **options}
+            return KafkaSource(place, partitions=partitions, options=KafkaOptions(**patient))
         except SourceError as error:
             if "no answer within" not in str(error):
                 raise

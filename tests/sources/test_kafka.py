@@ -6,9 +6,9 @@ import time
 from contextlib import aclosing, closing
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
-from kafka_broker import administering, delete_records, new_place, new_source, tasks_left, topics_of
+from kafka_broker import PATIENT, administering, delete_records, new_place, new_source, tasks_left, topics_of
 from source_reading import order_of, payloads_of, read_until_idle
 
 from stream_app.sources.kafka import KafkaSource
@@ -34,7 +34,7 @@ def payloads_at(batches: list[Records]) -> list[tuple[int, bytes]]:
 
 
 async def write_transactions(servers: str, topic: str, transactions: list[tuple[list[bytes], bool]]) -> None:
-    """Records of partition 0, one transaction after the other, committed or aborted."""
+    """Records of partition 0, one transaction after the other, committed or aborted; all have ended."""
     producer = AIOKafkaProducer(bootstrap_servers=servers, transactional_id=topic)
     await producer.start()
     try:
@@ -45,23 +45,37 @@ async def write_transactions(servers: str, topic: str, transactions: list[tuple[
             await (producer.commit_transaction() if is_committed else producer.abort_transaction())
     finally:
         await producer.stop()
+    # The marker of the last one is written after the broker has said that it ends.
+    while await end_of(servers, topic, "read_committed") != await end_of(servers, topic, "read_uncommitted"):
+        pass
+
+
+async def end_of(servers: str, topic: str, isolation_level: str) -> int:
+    """Where partition 0 ends, for whoever reads so."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=servers, isolation_level=isolation_level)
+    await consumer.start()
+    try:
+        (end,) = (await consumer.end_offsets([TopicPartition(topic, 0)])).values()
+        return int(end)
+    finally:
+        await consumer.stop()
 
 
 async def test_a_missing_topic_is_an_error_that_says_how_to_get_it_and_is_not_created(kafka: str) -> None:
     place = new_place(kafka)
     with pytest.raises(SourceError, match=rf"kafka:{place}: there is no such topic; set source\.partitions"):
-        KafkaSource(place)
+        KafkaSource(place, options=PATIENT)
     assert topic_of(place) not in await topics_of(kafka)
 
 
 async def test_a_topic_is_created_with_the_partitions_asked_for_and_then_has_them(kafka: str) -> None:
     place = new_place(kafka)
-    await KafkaSource(place, partitions=3).close()
-    source = KafkaSource(place)
+    await KafkaSource(place, partitions=3, options=PATIENT).close()
+    source = KafkaSource(place, options=PATIENT)
     assert source.end() == {0: 0, 1: 0, 2: 0}
     await source.close()
     with pytest.raises(SourceError, match=r"has 3 partitions, not 2: unset source\.partitions"):
-        KafkaSource(place, partitions=2)
+        KafkaSource(place, partitions=2, options=PATIENT)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +126,7 @@ def test_a_broker_that_never_answers_is_given_up() -> None:
 
 async def test_only_committed_records_are_read_and_markers_do_not_break_the_position(kafka: str) -> None:
     place = new_place(kafka)
-    source = KafkaSource(place, partitions=1)
+    source = KafkaSource(place, partitions=1, options=PATIENT)
     await source.append([b"plain"])
     await write_transactions(
         kafka, topic_of(place), [([b"a", b"b"], True), ([b"no"] * 3, False), ([b"c"], True), ([b"no"], False)]
@@ -133,7 +147,7 @@ async def test_only_committed_records_are_read_and_markers_do_not_break_the_posi
 
 async def test_an_order_is_followed_over_offsets_without_a_record(kafka: str) -> None:
     place = new_place(kafka)
-    source = KafkaSource(place, partitions=2)
+    source = KafkaSource(place, partitions=2, options=PATIENT)
     assert await source.append([b"plain"]) == {0: range(1)}
     await write_transactions(kafka, topic_of(place), [([b"a"], True), ([b"b"], True), ([b"no"], False)])
     assert await source.append([b"x", b"y"]) == {1: range(2)}
@@ -146,7 +160,7 @@ async def test_an_order_is_followed_over_offsets_without_a_record(kafka: str) ->
 
 async def test_a_position_that_retention_has_passed_is_lost_and_what_is_lost_is_said(kafka: str) -> None:
     place = new_place(kafka)
-    source = KafkaSource(place, partitions=2)
+    source = KafkaSource(place, partitions=2, options=PATIENT)
     for _ in range(2):
         await source.append([b"%d" % number for number in range(100)])
     await delete_records(kafka, place, {0: 40, 1: 20})
@@ -162,11 +176,13 @@ async def test_a_position_that_retention_has_passed_is_lost_and_what_is_lost_is_
 
 async def test_a_deleted_topic_is_not_created_again_and_a_shorter_one_of_its_name_is_told(kafka: str) -> None:
     place = new_place(kafka)
-    source = KafkaSource(place, partitions=1)
+    source = KafkaSource(place, partitions=1, options=PATIENT)
     await source.append([b"a"] * 5)
     async with aclosing(source.read({0: 5})) as reading, administering(kafka) as admin:
         assert (await anext(reading)).payloads == []
         await admin.delete_topics([topic_of(place)])
+        while topic_of(place) in await topics_of(kafka):
+            pass
         assert [(await anext(reading)).payloads for _ in range(2)] == [[], []]
         assert topic_of(place) not in await topics_of(kafka)
         await admin.create_topics([NewTopic(topic_of(place), 1, 1)])
@@ -176,7 +192,7 @@ async def test_a_deleted_topic_is_not_created_again_and_a_shorter_one_of_its_nam
 
 
 async def test_a_record_over_the_bound_is_refused_and_nothing_of_its_call_is_there(kafka: str) -> None:
-    source = KafkaSource(new_place(kafka), partitions=1, max_record_bytes=10)
+    source = KafkaSource(new_place(kafka), partitions=1, max_record_bytes=10, options=PATIENT)
     with pytest.raises(SourceError, match="a record of 11 bytes is over the limit of 10"):
         await source.append([b"a", b"x" * 11])
     assert await source.append([b"b"]) == {0: range(1)}
@@ -187,7 +203,9 @@ async def test_a_record_that_the_broker_refuses_is_an_error_and_the_next_one_is_
     place = new_place(kafka)
     async with administering(kafka) as admin:
         await admin.create_topics([NewTopic(topic_of(place), 1, 1, topic_configs={"max.message.bytes": "1000"})])
-    source = KafkaSource(place)
+    while topic_of(place) not in await topics_of(kafka):
+        pass
+    source = KafkaSource(place, options=PATIENT)
     with pytest.raises(SourceError, match=r"the broker refuses these records; see its max\.message\.bytes"):
         await source.append([b"x" * 2000])
     assert await source.append([b"b"]) == {0: range(1)}
@@ -218,7 +236,7 @@ async def test_calls_that_wait_together_each_hear_where_their_records_are(kafka:
 
 async def test_a_record_without_a_value_is_read_as_an_empty_one(kafka: str) -> None:
     place = new_place(kafka)
-    source = KafkaSource(place, partitions=1)
+    source = KafkaSource(place, partitions=1, options=PATIENT)
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()
     await producer.send_and_wait(topic_of(place), None, key=b"gone")
@@ -229,7 +247,7 @@ async def test_a_record_without_a_value_is_read_as_an_empty_one(kafka: str) -> N
 
 async def test_what_others_append_is_read_and_counted(kafka: str) -> None:
     place = new_place(kafka)
-    source, other = KafkaSource(place, partitions=2), KafkaSource(place, partitions=2)
+    source, other = (KafkaSource(place, partitions=2, options=PATIENT) for _ in range(2))
     async with aclosing(source.read({})) as reading:
         assert (await anext(reading)).payloads == []
         await other.append([b"a", b"b"])

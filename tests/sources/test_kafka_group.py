@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from kafka_broker import administering, new_source, tasks_left, topics_of
 
+from stream_app.sources import kafka_group
 from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_group import KafkaGroup, Member, OneOwner
 from tools.kafka import Broker
@@ -97,8 +98,9 @@ async def test_who_it_is_and_what_it_claims_outlives_a_restart(source: KafkaSour
 
 
 async def test_positions_noted_are_committed_for_those_who_look_at_the_group(
-    own_broker: Broker, source: KafkaSource, tmp_path: Path
+    own_broker: Broker, source: KafkaSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(kafka_group, "CLOSE_S", 600.0)  # else a broker that answers late is not waited for
     await source.append([b"a"] * 5)
     async with joined(source, tmp_path) as group:
         await until(group)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from kafka_broker import PASSWORD, Certificates, issued_in, new_place, tasks_left
+from kafka_broker import PASSWORD, PATIENT, Certificates, issued_in, new_place, tasks_left
 from source_reading import payloads_of, read_until_idle
 
 from stream_app import config, wiring
@@ -17,7 +17,8 @@ SASL = 'security_protocol = "SASL_PLAINTEXT", sasl_mechanism = "PLAIN", sasl_pla
 def opened(servers: str, options: str, **environment: str) -> KafkaSource:
     """A source on a new topic by settings of the environment, as users give them."""
     place = {"WEIR_SOURCE_URL": f"kafka:{new_place(servers)}", "WEIR_SOURCE_PARTITIONS": "2"}
-    settings = config.load(environment={**place, "WEIR_SOURCE_KAFKA": f"{{{options}}}", **environment})
+    patient = {"WEIR_SOURCE_TIMEOUT_S": str(PATIENT.timeout_s)}
+    settings = config.load(environment={**place, **patient, "WEIR_SOURCE_KAFKA": f"{{{options}}}", **environment})
     source = wiring.build_source(settings, wiring.build_format(settings, wiring.build_learner(settings).traits))
     assert isinstance(source, KafkaSource)
     return source

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from kafka_broker import PATIENT
 from weir_process import DEADLINE_S, Weir, wait_for
 
 from stream_app.label_join import Entry, Kind
@@ -54,7 +55,7 @@ class Topics:
 
     def source(self, name: str) -> KafkaSource:
         """One of events, predictions, labels, dead_letters."""
-        return KafkaSource(self.place(name), partitions=self.partitions)
+        return KafkaSource(self.place(name), partitions=self.partitions, options=PATIENT)
 
     async def append(self, name: str, records: Sequence[tuple[bytes | None, bytes]], each: int = 2000) -> None:
         source = self.source(name)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from join_process import Topics
+from kafka_broker import PATIENT
 from weir_process import Weir, closing, synthetic, wait_for
 
 EVENT = {"features": {"f": {"carrier": "A"}}}
@@ -55,7 +56,8 @@ async def test_a_topic_gets_a_record_of_each_with_the_hash_of_its_event_or_the_e
         topics, events = Topics(kafka, partitions=1), synthetic(50)
         await topics.append("served", [])
         topic = {"topic": f"kafka:{topics.place('served')}", "features": has_features}
-        service = Weir(tmp_path / str(has_features), predictions=topic)
+        patient = {"timeout_s": PATIENT.timeout_s}
+        service = Weir(tmp_path / str(has_features), source=patient, predictions=topic)
         with closing(service):
             service.start()
             answers = service.post("/predict", b"\n".join(events)).body

@@ -15,7 +15,7 @@ from stream_app.sources.kafka import KafkaSource
 from stream_app.sources.kafka_group import KafkaGroup, Member, OneOwner
 from tools.kafka import Broker
 
-QUICK = {"session_timeout_ms": 10_000, "heartbeat_interval_ms": 200}
+QUICK = {"session_timeout_ms": 30_000, "heartbeat_interval_ms": 200}
 """It soon hears what changes. Nobody is missed here: whoever has to wait for a core keeps its turn."""
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,31 @@ def all_run(service: Weir, count: int) -> dict[str, dict[str, Any]] | None:
     return found if len(found) == count and all(one["state"] == "running" for one in found.values()) else None
 
 
+def wait_until(service: Weir, is_so: Callable[[], object]) -> None:
+    """Wait for what shadows get nearer to by working: they are the last to get a turn on a loaded machine."""
+    wait_for(lambda: (bool(is_so()), worked(service)), lambda seen: seen[0])
+
+
+def worked(service: Weir) -> int:
+    """The clock ticks that its shadows have had so far."""
+    ticks = 0
+    for pid in shadow_pids(service):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            ticks += int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+    return ticks
+
+
+def told(service: Weir, figure: str) -> set[Any]:
+    """What all of them, which run, say of this figure."""
+    return {one["status"][figure] for one in shadows(service).values()}
+
+
+def position_of(service: Weir, name: str) -> int:
+    """How far a shadow has come; -1 before it says so."""
+    status = shadows(service)[name]["status"]
+    return -1 if status is None else sum(status["position"].values())
+
+
 def learnt(service: Weir, count: int, first: int = 0) -> None:
     before = sum(service.status()["position"].values())
     assert service.post("/events", b"\n".join(synthetic(count, first=first))).status == 202
@@ -64,15 +90,15 @@ def test_three_shadows_get_all_the_traffic_and_removing_one_changes_no_byte_to_t
         without = [service.post(f"/tag/{TAG}/predict", EVENT).body for _ in range(5)]
         for model in models[:3]:
             assert service.post(f"/tags/{TAG}", {"action": "add", "model": model}).status == 200
-        wait_for(lambda: all_run(service, 3))
+        wait_until(service, lambda: all_run(service, 3))
         asked = [{"features": json.loads(event)["features"]} for event in synthetic(400, seed=4)]
         answers = []
         for event in asked:
             answers.append(service.post(f"/tag/{TAG}/predict", event).body)
             if len(answers) % 100 == 0:  # more might be dropped where shadows wait for their turn
-                wait_for(lambda: {one["status"]["requests"] for one in shadows(service).values()} == {len(answers)})
+                wait_until(service, lambda: told(service, "requests") == {len(answers)})
         learnt(service, 1000, 9000)
-        wait_for(lambda: all(one["status"]["records"] == 1000 for one in shadows(service).values()))
+        wait_until(service, lambda: told(service, "records") == {1000})
         for name, one in shadows(service, over=500).items():
             model = next(model for model in models if model[7:19] in name)
             assert (one["offered"], one["dropped"], one["restarts"]) == (400, 0, 0)
@@ -112,9 +138,7 @@ def test_shadows_that_raise_or_hang_or_are_killed_hurt_nobody(tmp_path: Path, mo
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         assert same_answers(slow, service, plain, first=5000, count=2000)
-        wait_for(
-            lambda: (sound := shadows(service)["sound"]["status"]) is not None and sound["position"] == {"0": 3000}
-        )
+        wait_until(service, lambda: position_of(service, "sound") == 3000)
         assert [one.get("/health/ready").body["problems"] for one in (slow, service)] == [[], []]
         assert slow.stop() == service.stop() == plain.stop() == 0
     assert slow.deciding() == service.deciding() == plain.deciding()
@@ -143,16 +167,12 @@ def test_a_learning_shadow_killed_again_and_again_ends_as_training_alone(
         for first in quarters:
             learnt(service, count // 4, first)
             at = first + chance.randrange(count // 5)
-            wait_for(
-                lambda at=at: (
-                    (one := shadows(service)["other"]["status"]) is not None and sum(one["position"].values()) >= at
-                )
-            )
+            wait_until(service, lambda at=at: position_of(service, "other") >= at)
             restarts = shadows(service)["other"]["restarts"]
             for pid in shadow_pids(service):
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda restarts=restarts: shadows(service)["other"]["restarts"] > restarts)
-        wait_for(lambda: (one := shadows(service)["other"]["status"]) is not None and one["position"] == {"0": count})
+        wait_until(service, lambda: position_of(service, "other") == count)
         assert shadows(service)["other"]["restarts"] == 4
         assert service.stop() == 0
     store = open_store(str(service.state / "shadows" / "other" / "checkpoints"))
@@ -194,7 +214,7 @@ def test_what_is_compared_goes_on_over_restarts_and_kills(tmp_path: Path) -> Non
                     model = one.checkpoint()
                     frozen = f"{TAG}-{model[7:19]}"
                     assert one.post(f"/tags/{TAG}", {"action": "add", "model": model}).status == 200
-                    wait_for(lambda one=one: all_run(one, 2))
+                    wait_until(one, lambda one=one: all_run(one, 2))
             if number:
                 compared(service, **{"other": 700 * (number + 1), frozen: 700 * number})
             if number == 1:
@@ -215,7 +235,7 @@ def test_after_a_rollback_shadows_are_held_against_the_model_that_is_live_then(t
     service = Weir(tmp_path, progressive={"window": 1000}, checkpoints={"keep": 100}, shadows=calm)
     with closing(service):
         service.start()
-        wait_for(lambda: all_run(service, 2))
+        wait_until(service, lambda: all_run(service, 2))
         behind = next(pid for pid in shadow_pids(service) if is_of(pid, service.state / "shadows" / "behind"))
         os.kill(behind, signal.SIGSTOP)
         learnt(service, 1000)
@@ -225,8 +245,9 @@ def test_after_a_rollback_shadows_are_held_against_the_model_that_is_live_then(t
         assert service.post("/events", b"\n".join(poison)).status == 202
         service.wait_learnt(1500)
         wait_for(lambda: shadows(service)["running"]["status"]["records"], lambda records: records == 1500)
+        before = set(shadow_pids(service))
         service.rollback(good, "--skip")
-        wait_for(lambda: all_run(service, 2))
+        wait_until(service, lambda: before.isdisjoint(shadow_pids(service)) and all_run(service, 2))
         learnt(service, 1000, 5000)
         found = compared(service, running=1000, behind=1000)
         window = service.get("/progress").body["report"]["window"]["log_loss"]
@@ -303,7 +324,7 @@ def test_with_its_service_a_shadow_dies(tmp_path: Path) -> None:
     service = Weir(tmp_path, shadows={**PATIENT, "learners": {"other": {"args": FTRL}}})
     with closing(service):
         service.start()
-        wait_for(lambda: all_run(service, 1))
+        wait_until(service, lambda: all_run(service, 1))
         pids = shadow_pids(service)
         assert len(pids) == 1
         service.kill()
@@ -314,7 +335,7 @@ def test_shadows_of_a_fraction_hear_that_fraction(tmp_path: Path) -> None:
     service = Weir(tmp_path, shadows={**PATIENT, "fraction": 0.25, "learners": {"other": {"args": FTRL}}})
     with closing(service):
         service.start()
-        wait_for(lambda: all_run(service, 1))
+        wait_until(service, lambda: all_run(service, 1))
         asked = [{"features": json.loads(event)["features"]} for event in synthetic(400, seed=4)]
         service.post("/predict", asked)
         assert 60 < shadows(service)["other"]["offered"] < 140
@@ -331,9 +352,9 @@ def test_a_shadow_is_promoted_when_it_is_better_and_every_decision_stands_in_the
         better = service.checkpoint()
         service.post(f"/tags/{TAG}", {"model": worse})
         service.post(f"/tags/{TAG}", {"action": "add", "model": better})
-        wait_for(lambda: all_run(service, 1))
+        wait_until(service, lambda: all_run(service, 1))
         learnt(service, 2000, 9000)
-        wait_for(lambda: all(one["status"]["records"] == 2000 for one in shadows(service).values()))
+        wait_until(service, lambda: told(service, "records") == {2000})
 
         def promoted(condition: str, *options: str, code: int) -> Any:
             arguments = ("promote", "-t", TAG, "--if", condition, "--json", *options)

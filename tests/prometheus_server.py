@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from weir_process import wait_for
 
-LISTENING = re.compile(r"Listening on.* address=127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"Listening on.* address=127\.0\.0\.1:(\d+)\s")
 
 
 class Prometheus:

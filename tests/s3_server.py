@@ -14,7 +14,7 @@ import fsspec
 import pytest
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1"}
-RUNNING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
+RUNNING = re.compile(r"Running on (http://127\.0\.0\.1:\d+)\s")
 
 
 class Bucket(NamedTuple):

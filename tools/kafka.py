@@ -182,7 +182,8 @@ class Broker:
     def _formatted(self, jars: Path, properties: Path) -> None:
         if (self._folder / "data" / "meta.properties").exists():
             return
-        name = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The first byte is none of those that make a name begin with "-", which would be read as an option.
+        name = base64.urlsafe_b64encode(bytes(1) + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         command = self._java(jars, "kafka.tools.StorageTool", "format", "-t", name, "-c", str(properties))
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:

@@ -1,6 +1,7 @@
 """`make kafka`'s broker: where its ports are taken, it says so, or takes others."""
 
 import socket
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -38,4 +39,11 @@ def test_a_port_that_was_taken_since_it_was_found_free_is_exchanged(
     with Broker(tmp_path) as broker:
         host, _, port = broker.servers.rpartition(":")
         assert int(port) not in taken
+        socket.create_connection((host, int(port))).close()
+
+
+def test_a_cluster_may_get_any_random_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" * 16))  # in base64 it begins with "-"
+    with Broker(tmp_path) as broker:
+        host, _, port = broker.servers.rpartition(":")
         socket.create_connection((host, int(port))).close()

@@ -154,11 +154,10 @@ def new_place(servers: str) -> str:
 
 def new_source(servers: str, partitions: int = 1, **options: object) -> KafkaSource:
     """A source on a new topic, patient as such; where opening takes longer than its timeout_s, it is opened again."""
-    place = new_place(servers)
+    place, chosen = new_place(servers), KafkaOptions(**{"timeout_s": PATIENT.timeout_s, **options})
     while True:
         try:
-            patient = {"timeout_s": PATIENT.timeout_s, **options}
-            return KafkaSource(place, partitions=partitions, options=KafkaOptions(**patient))
+            return KafkaSource(place, partitions=partitions, options=chosen)
         except SourceError as error:
             if "no answer within" not in str(error):
                 raise

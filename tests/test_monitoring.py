@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from container_files import FILE, SERVICES, parsed
+from patient_service import PATIENT
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_server import prometheus
 from promtool import promtool
@@ -41,7 +42,7 @@ rules = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def families(tmp_path_factory):
     """What a service shows that has learnt, saved, deployed and predicted, and has a shadow."""
     learners = {"other": {"args": "--loss_function logistic --link logistic", "begin": "start"}}
-    shadows = {"patience_s": 600.0, "learners": learners}
+    shadows = {**PATIENT, "learners": learners}
     service = Weir(tmp_path_factory.mktemp("scraped"), progressive={"window": 100}, shadows=shadows)
     with closing(service), pytest.MonkeyPatch.context() as patched:
         patched.setenv("WEIR_VALUE_CELLS", CELLS)

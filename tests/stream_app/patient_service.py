@@ -3,11 +3,16 @@
 They are the last to get a turn on a loaded machine, and what they do not answer in time is left out.
 """
 
+import sys
+
 from stream_app import shadows
 from stream_app.cli import main
 
-ANSWER_S = 600.0
+PROGRAM = (sys.executable, __file__)
+
+PATIENT = {"patience_s": 600.0}
+"""Settings of shadows: none of them is killed for being silent, as it may just wait for its turn."""
 
 if __name__ == "__main__":
-    shadows.ANSWER_S = ANSWER_S
+    shadows.ANSWER_S = 600.0
     main()

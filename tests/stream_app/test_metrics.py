@@ -6,6 +6,7 @@ import subprocess
 import urllib.request
 
 import pytest
+from patient_service import PATIENT
 from prometheus_client.parser import text_string_to_metric_families
 from promtool import promtool
 from weir_process import Weir, append, closing, synthetic, wait_for
@@ -35,7 +36,7 @@ def samples(text):
 def text(tmp_path_factory):
     """A scrape of a service that has done everything once."""
     other = {"args": "--loss_function logistic --link logistic -l 0.1", "begin": "start"}
-    shadows = {"patience_s": 600.0, "learners": {"other": other}}
+    shadows = {**PATIENT, "learners": {"other": other}}
     service = Weir(tmp_path_factory.mktemp("metrics"), progressive={"window": 100}, shadows=shadows)
     with closing(service):
         service.start().post("/events", b"\n".join([*synthetic(300), *synthetic(2)]))

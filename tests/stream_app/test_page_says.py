@@ -46,14 +46,13 @@ def test_the_confusion_has_the_names_of_the_schema(browser: Browser, tmp_path: P
         service.checkpoint()
         watched = Watched(browser, service)
         page = watched.page
-        page.locator("#confusion tbody tr").first.wait_for()
         cells = service.get("/progress").body["report"]["total"]["confusion"]
-        assert watched.texts("#confusion thead th") == ["predicted punctual or early", "predicted late"]
         counts = {(cell["actual"], cell["predicted"]): str(int(cell["count"])) for cell in cells}
         kinds = ("negative", "positive")
         names = ("punctual or early", "late")
         expected = [[f"actual {name}", *(counts[a, p] for p in kinds)] for name, a in zip(names, kinds, strict=True)]
         wait_for(lambda: watched.rows("#confusion"), expected.__eq__)
+        assert watched.texts("#confusion thead th") == ["predicted punctual or early", "predicted late"]
         expect(page.locator("#confusion-says")).to_contain_text("late is predicted from a probability of 0.5 on")
         expect(page.locator("#scores-says")).to_contain_text(" late.")
         watched.close()
@@ -70,7 +69,6 @@ def test_classes_have_the_names_of_the_schema(browser: Browser, tmp_path: Path) 
         service.wait_learnt(90)
         service.checkpoint()
         watched = Watched(browser, service)
-        watched.page.locator("#confusion tbody tr").first.wait_for()
         wait_for(lambda: {row[0] for row in watched.rows("#confusion")}, {f"actual {name}" for name in names}.__eq__)
         watched.close()
         assert service.stop() == 0

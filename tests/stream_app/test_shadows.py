@@ -4,13 +4,13 @@ import json
 import os
 import random
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from patient_service import PATIENT, PROGRAM
 from weir_process import DECIDING, Weir, closing, run_weir, synthetic, wait_for
 
 from checkpoints import open_store
@@ -21,14 +21,12 @@ EVENT = {"features": {"f": {"carrier": "A", "origin": "O3", "hour": 19}, "n": 2}
 TAG = "flights.production"
 FTRL = "--loss_function logistic --link logistic --ftrl"
 RIVER = "preprocessing.OneHotEncoder() | linear_model.LogisticRegression()"
-PATIENT = {"patience_s": 600.0}
-"""A busy machine lets shadows wait the longest: none of them is killed for that."""
 
 
 class Asking(Weir):
     """A service that is asked how its shadows did over some events, and waits for what they answer."""
 
-    program = (sys.executable, str(Path(__file__).with_name("patient_service.py")))
+    program = PROGRAM
 
 
 def shadows(service: Weir, over: int | None = None) -> dict[str, dict[str, Any]]:

@@ -1,13 +1,13 @@
 """The value that a real service counts: equal to a recount, the same bytes after kill -9, and that of its shadows."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from patient_service import PATIENT, PROGRAM
 from weir_process import DECIDING, Weir, closing, run_weir, synthetic, wait_for
 
 from checkpoints import open_store
@@ -136,8 +136,8 @@ def test_money_that_is_set_or_changed_later_is_counted_from_there_or_again(tmp_p
 
 def test_the_value_of_a_shadow_is_that_of_the_same_events(tmp_path: Path) -> None:
     learners = {"other": {"args": FTRL, "begin": "start"}}
-    service = Airline(tmp_path, shadows={"patience_s": 600.0, "learners": learners})
-    service.program = (sys.executable, str(Path(__file__).with_name("patient_service.py")))
+    service = Airline(tmp_path, shadows={**PATIENT, "learners": learners})
+    service.program = PROGRAM
     with closing(service):
         service.start()
         learnt(service, 2500)

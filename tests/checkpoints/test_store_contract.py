@@ -4,10 +4,12 @@ import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from checkpoint_samples import noted, sample
+from fsspec.implementations.memory import MemoryFileSystem
 
 from checkpoints import open_store
 from checkpoints.checkpoint import Checkpoint, CheckpointStore, Note, Registry
@@ -17,13 +19,25 @@ from checkpoints.lineage import resolve, verify
 from checkpoints.object_store import ObjectStore
 
 
+def one_at_a_time(function: Callable[..., Any]) -> Callable[..., Any]:
+    """No two threads in it: fsspec's memory looks whether there is an object, and only then creates it."""
+    lock = threading.RLock()
+
+    def alone(*arguments: Any, **options: Any) -> Any:
+        with lock:
+            return function(*arguments, **options)
+
+    return alone
+
+
 @pytest.fixture(params=["directory", "memory", "s3"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Registry]:
+def reopen(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Registry]:
     """Each call is a new instance on the same stored state."""
     if request.param == "s3":
         bucket = request.getfixturevalue("s3")
         return lambda: ObjectStore(bucket.url, bucket.options)
     if request.param == "memory":
+        monkeypatch.setattr(MemoryFileSystem, "_open", one_at_a_time(MemoryFileSystem._open))
         return lambda: ObjectStore(f"memory://{tmp_path}/store")
     return lambda: DirectoryStore(tmp_path / "store")
 
